@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What `observe` and `act` tell the model. A fact is never a wish: it has happened or it was seen.
+
+use super::{
+    job::JobId,
+    patch::{Core, Direction, PatchListing, PatchName},
+    refusal::Refusal,
+    task::{Sighting, TaskKey, Verdict},
+};
+
+/// Something observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// All patches of one core, read in one go. Cores that are not there are never listed.
+    Listing {
+        /// The core.
+        core: Core,
+        /// Its patches; those it no longer lists but whose modules are still loaded come with `listed: None`.
+        patches: Vec<PatchListing>,
+    },
+    /// A core went away (its module was unloaded) or is not in this kernel.
+    CoreGone(Core),
+    /// A core's transition did something.
+    Transition {
+        /// The core.
+        core: Core,
+        /// What it did.
+        event: TransitionEvent,
+    },
+    /// The kernel's verdict on a task in its current round.
+    Verdict {
+        /// The core.
+        core: Core,
+        /// The task; idle tasks have tid 0.
+        key: TaskKey,
+        /// Its name.
+        comm: String,
+        /// The verdict.
+        verdict: Verdict,
+    },
+    /// One pass over all tasks.
+    Scan {
+        /// The core whose transition it looked at.
+        core: Core,
+        /// Every pending task that the pass could see.
+        pending: Vec<Sighting>,
+        /// Tasks visited in all.
+        visited: u32,
+    },
+    /// What became of an action.
+    Outcome(Outcome),
+    /// Knowledge this kernel or these rights do not give, each as a sentence for administrators. Replaces what was said before.
+    Degraded(Vec<String>),
+    /// A nudge that an earlier daemon had begun was found in the runtime directory and finished.
+    NudgeRecovered {
+        /// The task.
+        key: TaskKey,
+        /// Whether it had to be continued.
+        continued: bool,
+    },
+}
+
+/// What a core's transition did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransitionEvent {
+    /// It started, or was reversed, in this direction. sysfs has the patch.
+    Started,
+    /// The core tried every pending task once.
+    RoundEnded,
+    /// It was reversed.
+    Reversed,
+    /// It was forced.
+    Forced,
+    /// It ended.
+    Completed,
+}
+
+/// What became of an action that policy decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// `Action::Load`.
+    Loaded {
+        /// The job that asked.
+        job: JobId,
+        /// Whether the module is in.
+        result: Result<(), Refusal>,
+    },
+    /// `Action::Switch`.
+    Switched {
+        /// The core.
+        core: Core,
+        /// The patch.
+        patch: PatchName,
+        /// The direction written.
+        direction: Direction,
+        /// Whether the kernel took it.
+        result: Result<(), Refusal>,
+    },
+    /// `Action::Force`.
+    Forced {
+        /// The core.
+        core: Core,
+        /// The patch.
+        patch: PatchName,
+        /// Whether the kernel took it.
+        result: Result<(), Refusal>,
+    },
+    /// `Action::Unload`.
+    Unloaded {
+        /// The module.
+        patch: PatchName,
+        /// `Ok(true)`: gone. `Ok(false)`: still in use, try again later.
+        result: Result<bool, Refusal>,
+    },
+    /// `Action::Nudge`.
+    Nudged {
+        /// The patch.
+        patch: PatchName,
+        /// The task.
+        key: TaskKey,
+        /// Whether both signals went out; the message says why not.
+        result: Result<(), String>,
+    },
+}
