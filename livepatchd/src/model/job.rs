@@ -2,7 +2,7 @@
 //! A job: one long operation that somebody asked for, from the request to its result.
 
 use super::{
-    patch::{Core, PatchName},
+    patch::{Core, Direction, PatchName},
     refusal::Refusal,
     time::{Millis, Moment},
 };
@@ -144,6 +144,14 @@ pub struct Job {
     pub deadline: Moment,
     /// What it is doing.
     pub phase: JobPhase,
+    /// Where it works to in this phase.
+    pub target: Direction,
+    /// Whether the transition towards `target` was begun, by loading the module or by a write that the kernel took.
+    pub begun: bool,
+    /// Whether it asks for force.
+    pub force: bool,
+    /// How many writes the kernel refused in this phase.
+    pub refused_writes: u32,
     /// The result it will end with once the reversal (or the unloading) is over; `None` while all goes as asked.
     pub verdict: Option<JobResult>,
     /// How it ended; `Some` exactly in [`JobPhase::Ended`].

@@ -98,11 +98,7 @@ impl Direction {
 
     /// The direction that `enabled` tells while `transition` is 1.
     pub fn from_enabled(enabled: bool) -> Self {
-        if enabled {
-            Self::Patching
-        } else {
-            Self::Unpatching
-        }
+        if enabled { Self::Patching } else { Self::Unpatching }
     }
 
     /// The other way.
