@@ -190,6 +190,8 @@ pub struct Patch {
     pub replace: Option<bool>,
     /// Its place in the core's stack, from 1; `None` where the kernel does not say.
     pub stack_order: Option<u32>,
+    /// Whether its core lists it: a disabled patch is still listed until the core has freed it.
+    pub listed: bool,
     /// Its functions.
     pub functions: Vec<Function>,
     /// Since when it is in this state.
