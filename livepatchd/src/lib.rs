@@ -4,5 +4,7 @@
 //! Facts flow from `observe` into `model`, decisions from `policy` into `act`, changes out through `bus` and `journal`;
 //! `daemon` alone sees all of them. `ARCHITECTURE.md` draws it, `tests/layering.rs` keeps it.
 
+pub mod config;
+pub mod journal;
 pub mod model;
 pub mod policy;

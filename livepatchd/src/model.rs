@@ -16,6 +16,7 @@ pub mod patch;
 pub mod reason;
 pub mod refusal;
 pub mod request;
+mod resume;
 pub mod snapshot;
 pub mod task;
 #[cfg(test)]
