@@ -5,5 +5,7 @@
 //! `daemon` alone sees all of them. `ARCHITECTURE.md` draws it, `tests/layering.rs` keeps it.
 
 pub mod bus;
+pub mod config;
+pub mod journal;
 pub mod model;
 pub mod policy;

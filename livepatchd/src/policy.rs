@@ -1,5 +1,162 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Decisions: from the model, the rules and the time to actions. Pure: it observes nothing and does nothing.
+//!
+//! [`decide`] compares what jobs work to with what is, and what is known with what should be known by now. Deciding the
+//! same thing twice is harmless: the caller drops actions that are under way.
 
 pub mod action;
+pub mod describe;
+pub mod nudge;
 pub mod rules;
+
+use self::{action::Action, nudge::eligible, rules::Rules};
+use crate::model::{
+    Model,
+    job::{Job, JobPhase},
+    patch::{Direction, Patch, PatchState},
+    time::{Millis, Moment},
+    transition::Transition,
+};
+
+/// How often sysfs is read while something moves: the bound on what is missed where no event tells of a change.
+const LIST_EVERY: Millis = Millis(250);
+/// How often pending tasks are looked at early in a transition.
+const SCAN_EVERY: Millis = Millis(250);
+/// How often they are looked at in a transition that has been stuck for a while: the kernel tries once a second.
+const SCAN_EVERY_WHEN_STUCK: Millis = Millis(1_000);
+/// How long a transition may be without progress before it counts as stuck for a while.
+const STUCK: Millis = Millis(5_000);
+
+/// How long a disabled patch may stay listed before we stop waiting for it to go.
+const FREED_WITHIN: Millis = Millis(5_000);
+
+/// What to do now, and when to decide again if nothing happens before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// What to do, in this order.
+    pub actions: Vec<Action>,
+    /// When to decide again; `None`: only when something happens.
+    pub wake_at: Option<Moment>,
+}
+
+impl Decision {
+    fn wake(&mut self, at: Moment) {
+        self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
+    }
+
+    /// `action` if `due` has come, else a wake-up then.
+    fn at(&mut self, now: Moment, due: Moment, action: Action) {
+        if due <= now {
+            self.actions.push(action);
+        } else {
+            self.wake(due);
+        }
+    }
+}
+
+/// Decides.
+pub fn decide(model: &Model, rules: &Rules, now: Moment) -> Decision {
+    let mut decision = Decision::default();
+    list(model, now, &mut decision);
+    for job in model.jobs().filter(|j| j.result.is_none()) {
+        advance(model, job, now, &mut decision);
+    }
+    for (core, transition) in model.transitions() {
+        scan(model, core, transition, now, &mut decision);
+        nudge_blockers(model, transition, rules, now, &mut decision);
+        if transition.pending() > 0 && !transition.stalled {
+            decision.wake(transition.last_progress + rules.stall_after);
+        }
+    }
+    for (patch, leaving) in model.leaving() {
+        let unload = Action::Unload { patch: patch.clone() };
+        decision.at(now, leaving.next, unload);
+    }
+    decision
+}
+
+/// When a scan that is asked for now should be followed by the next.
+pub fn next_scan(transition: &Transition, now: Moment) -> Moment {
+    let stuck = now.since(transition.last_progress) >= STUCK;
+    now + if stuck { SCAN_EVERY_WHEN_STUCK } else { SCAN_EVERY }
+}
+
+fn list(model: &Model, now: Moment, decision: &mut Decision) {
+    for core in model.cores() {
+        let moving = model.transitions().any(|(c, _)| c == core);
+        // a disabled patch is listed until a worker of the core has freed it, and no event tells of that
+        let freed_soon = |p: &Patch| p.listed && p.state == PatchState::Disabled && now.since(p.since) < FREED_WITHIN;
+        let settling = model.patches().any(|p| p.core == core && freed_soon(p));
+        let working = model.jobs().any(|j| j.core == core && j.result.is_none());
+        if model.is_stale(core) {
+            decision.actions.push(Action::List(core));
+        } else if moving || settling || working {
+            decision.at(now, model.listed_at(core) + LIST_EVERY, Action::List(core));
+        }
+    }
+}
+
+fn advance(model: &Model, job: &Job, now: Moment, decision: &mut Decision) {
+    if job.phase != JobPhase::Loading {
+        decision.wake(job.deadline.max(now + Millis(1)));
+    }
+    match job.phase {
+        JobPhase::Loading => decision.actions.push(Action::Load(job.id)),
+        JobPhase::Unloading | JobPhase::Ended => {}
+        JobPhase::Transition | JobPhase::Reversing => {
+            let Some(patch) = model.patch(&job.patch) else { return };
+            if job.force && patch.state.direction().is_some() {
+                let (core, patch) = (job.core, job.patch.clone());
+                decision.actions.push(Action::Force { core, patch });
+            }
+            let wrong_way = match job.target {
+                Direction::Patching => patch.state == PatchState::Disabling,
+                Direction::Unpatching => matches!(patch.state, PatchState::Enabling | PatchState::Enabled),
+            };
+            let blocked = model.transitions().any(|(c, t)| c == job.core && t.patch != job.patch);
+            if wrong_way && !job.begun && !blocked && !model.is_stale(job.core) {
+                decision.actions.push(Action::Switch {
+                    core: job.core,
+                    patch: job.patch.clone(),
+                    direction: job.target,
+                });
+            }
+        }
+    }
+}
+
+fn scan(model: &Model, core: crate::model::patch::Core, transition: &Transition, now: Moment, decision: &mut Decision) {
+    let functions = model.patch(&transition.patch).map(|p| p.functions.clone());
+    let scan = Action::Scan {
+        core,
+        patch: transition.patch.clone(),
+        direction: transition.direction,
+        functions: functions.unwrap_or_default(),
+    };
+    decision.at(now, transition.scan_by, scan);
+}
+
+fn nudge_blockers(model: &Model, transition: &Transition, rules: &Rules, now: Moment, decision: &mut Decision) {
+    let job = model.running_job(&transition.patch);
+    for blocker in transition.blockers.values() {
+        let asked = transition.nudge_now.contains(&blocker.sighting.key);
+        if !asked && nudge::refused(blocker, rules, job).is_some() || asked && eligible(blocker, rules).is_err() {
+            continue;
+        }
+        let due = match blocker.last_nudge {
+            _ if asked => now,
+            None => blocker.first_seen + rules.nudge_after,
+            Some(last) => last + rules.nudge_every,
+        };
+        let nudge = Action::Nudge {
+            patch: transition.patch.clone(),
+            key: blocker.sighting.key,
+            tgid: blocker.sighting.tgid,
+            comm: blocker.sighting.comm.clone(),
+        };
+        decision.at(now, due, nudge);
+    }
+}
+
+#[cfg(test)]
+mod tests;

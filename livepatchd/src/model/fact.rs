@@ -20,6 +20,8 @@ pub enum Fact {
     },
     /// A core went away (its module was unloaded) or is not in this kernel.
     CoreGone(Core),
+    /// Something about a core's patches may have changed (a kernel log line, a uevent): it is worth another look.
+    Stirred(Core),
     /// A core's transition did something.
     Transition {
         /// The core.
@@ -31,7 +33,7 @@ pub enum Fact {
     Verdict {
         /// The core.
         core: Core,
-        /// The task; idle tasks have tid 0.
+        /// The task. Idle tasks all have tid 0; their CPU's number stands for the start time.
         key: TaskKey,
         /// Its name.
         comm: String,

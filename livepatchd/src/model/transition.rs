@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The running transition of one core: its blockers, its progress, and whether it has stalled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    change::Change,
+    patch::{Direction, Function, PatchName},
+    reason::explain,
+    task::{Blocker, Reason, Scheduling, Sighting, TaskClass, TaskKey, Verdict},
+    time::{Millis, Moment},
+};
+
+/// Verdicts of a core's rounds: the one in progress and the last complete one.
+///
+/// They arrive before sysfs was read (the first round runs while the module loads), so they live beside the
+/// transition, not in it.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    /// Rounds that ended since the transition started.
+    pub ended: u32,
+    current: BTreeMap<TaskKey, (String, Verdict)>,
+    last: BTreeMap<TaskKey, (String, Verdict)>,
+}
+
+impl Rounds {
+    /// A transition started, was reversed, or ended: earlier verdicts say nothing any more.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The kernel could not move this task in the present round.
+    pub fn note(&mut self, key: TaskKey, comm: String, verdict: Verdict) {
+        self.current.insert(key, (comm, verdict));
+    }
+
+    /// The round is over.
+    pub fn end_round(&mut self) {
+        self.ended += 1;
+        self.last = std::mem::take(&mut self.current);
+    }
+
+    /// The last word on a task.
+    pub fn verdict(&self, key: TaskKey) -> Option<&Verdict> {
+        let found = self.current.get(&key).or_else(|| self.last.get(&key));
+        found.map(|(_, verdict)| verdict)
+    }
+
+    /// Idle tasks that the last round could not move: no pass over tasks ever sees them.
+    fn idle(&self) -> impl Iterator<Item = Sighting> {
+        self.last
+            .iter()
+            .filter(|(key, _)| key.tid == 0)
+            .map(|(key, (comm, _))| Sighting {
+                key: *key,
+                tgid: 0,
+                comm: comm.clone(),
+                class: TaskClass::Idle,
+                scheduling: Scheduling::Running,
+                stop_pending: false,
+                traced: false,
+                frozen: false,
+                own: false,
+                uid: None,
+                unit: String::new(),
+                on_stack: None,
+                stack: Vec::new(),
+            })
+    }
+}
+
+/// The running transition of one core.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// The patch.
+    pub patch: PatchName,
+    /// Where its tasks go.
+    pub direction: Direction,
+    /// When we saw it start (or found it running).
+    pub started: Moment,
+    /// Pending tasks, as the last scan saw them, each with its reason.
+    pub blockers: BTreeMap<TaskKey, Blocker>,
+    /// All tasks that the last scan visited; 0 before the first.
+    pub total: u32,
+    /// When a task was last seen to have moved; the start before that.
+    pub last_progress: Moment,
+    /// No task moved for `stall-after`, and this was said.
+    pub stalled: bool,
+    /// When the last scan was asked for.
+    pub last_scan: Option<Moment>,
+    /// The next scan should not wait longer than this.
+    pub scan_by: Moment,
+    /// Blockers that somebody asked to be nudged at once.
+    pub nudge_now: BTreeSet<TaskKey>,
+    /// Blockers already told to the journal.
+    told: BTreeMap<TaskKey, Reason>,
+}
+
+impl Transition {
+    /// The kernel's first round takes about this long on an idle machine; a scan before its end reports every task.
+    const FIRST_ROUND: Millis = Millis(30);
+    /// A task that merely runs is told as a blocker only after it did so for this long: it usually moves by itself.
+    const RUNNING_IS_NEWS_AFTER: Millis = Millis(1_000);
+
+    /// A transition that was seen to run for the first time at `now`.
+    pub fn new(patch: PatchName, direction: Direction, now: Moment) -> Self {
+        Self {
+            patch,
+            direction,
+            started: now,
+            blockers: BTreeMap::new(),
+            total: 0,
+            last_progress: now,
+            stalled: false,
+            last_scan: None,
+            scan_by: now + Self::FIRST_ROUND,
+            nudge_now: BTreeSet::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Tasks that have not reached the target, as far as known.
+    pub fn pending(&self) -> u32 {
+        u32::try_from(self.blockers.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Takes in a scan; says what changed.
+    pub fn scanned(
+        &mut self,
+        now: Moment,
+        pending: Vec<Sighting>,
+        visited: u32,
+        rounds: &Rounds,
+        functions: &[Function],
+    ) -> Vec<Change> {
+        let (pending_before, total_before) = (self.pending(), self.total);
+        let first = self.total == 0;
+        let mut before = std::mem::take(&mut self.blockers);
+        for sighting in pending.into_iter().chain(rounds.idle()) {
+            let earlier = before.remove(&sighting.key);
+            let verdict = rounds.verdict(sighting.key).cloned();
+            let (reason, function) = explain(&sighting, verdict.as_ref(), functions);
+            self.blockers.insert(
+                sighting.key,
+                Blocker {
+                    patch: self.patch.clone(),
+                    verdict,
+                    reason,
+                    function,
+                    first_seen: earlier.as_ref().map_or(now, |b| b.first_seen),
+                    nudges: earlier.as_ref().map_or(0, |b| b.nudges),
+                    last_nudge: earlier.as_ref().and_then(|b| b.last_nudge),
+                    sighting,
+                },
+            );
+        }
+        self.total = visited.max(self.pending());
+        let mut changes = self.tell_new(now);
+        let moved = !before.is_empty();
+        changes.extend(before.into_values().filter_map(|gone| self.tell_moved(now, gone)));
+        if moved || first {
+            self.last_progress = now;
+            self.stalled = false;
+        }
+        if (self.pending(), self.total) != (pending_before, total_before) || moved {
+            changes.push(Change::PatchChanged(self.patch.clone()));
+        }
+        changes
+    }
+
+    /// Takes in a verdict that came after the last scan.
+    pub fn reexplain(&mut self, now: Moment, rounds: &Rounds, functions: &[Function]) -> Vec<Change> {
+        for blocker in self.blockers.values_mut() {
+            blocker.verdict = rounds.verdict(blocker.sighting.key).cloned();
+            (blocker.reason, blocker.function) = explain(&blocker.sighting, blocker.verdict.as_ref(), functions);
+        }
+        self.tell_new(now)
+    }
+
+    /// Says it if no task moved for `stall_after`.
+    pub fn check_stall(&mut self, now: Moment, stall_after: Millis) -> Option<Change> {
+        let stalled = self.pending() > 0 && now.since(self.last_progress) >= stall_after;
+        if !stalled || self.stalled {
+            return None;
+        }
+        self.stalled = true;
+        Some(Change::Stalled {
+            patch: self.patch.clone(),
+            pending: self.pending(),
+        })
+    }
+
+    /// Takes in the outcome of a nudge.
+    pub fn nudged(&mut self, now: Moment, key: TaskKey, result: Result<(), String>) -> Option<Change> {
+        /// Time for the woken thread to leave the kernel before we look again.
+        const SETTLE: Millis = Millis(30);
+        self.nudge_now.remove(&key);
+        let blocker = self.blockers.get_mut(&key)?;
+        blocker.nudges += 1;
+        blocker.last_nudge = Some(now);
+        self.scan_by = self.scan_by.min(now + SETTLE);
+        Some(Change::Nudged {
+            blocker: Box::new(blocker.clone()),
+            result,
+        })
+    }
+
+    /// The transition is over: the last blockers have moved.
+    pub fn ended(&mut self, now: Moment) -> Vec<Change> {
+        let blockers = std::mem::take(&mut self.blockers);
+        blockers
+            .into_values()
+            .filter_map(|gone| self.tell_moved(now, gone))
+            .collect()
+    }
+
+    fn tell_new(&mut self, now: Moment) -> Vec<Change> {
+        let Self { blockers, told, .. } = self;
+        let news = blockers.values().filter(|b| {
+            let transient = matches!(b.reason, Reason::Running | Reason::Unknown)
+                && now.since(b.first_seen) < Self::RUNNING_IS_NEWS_AFTER;
+            !transient && told.get(&b.sighting.key) != Some(&b.reason)
+        });
+        let news: Vec<_> = news.cloned().collect();
+        told.extend(news.iter().map(|b| (b.sighting.key, b.reason)));
+        news.into_iter().map(|b| Change::BlockerFound(Box::new(b))).collect()
+    }
+
+    fn tell_moved(&self, now: Moment, gone: Blocker) -> Option<Change> {
+        self.told
+            .contains_key(&gone.sighting.key)
+            .then(|| Change::BlockerMoved {
+                patch: self.patch.clone(),
+                key: gone.sighting.key,
+                comm: gone.sighting.comm,
+                after: now.since(gone.first_seen),
+                nudges: gone.nudges,
+            })
+    }
+}
