@@ -89,14 +89,21 @@ impl Model {
                 self.rounds.entry(core).or_default().note(key, comm, verdict);
                 Vec::new()
             }
-            Fact::Scan { core, pending, visited } => {
+            Fact::Scan {
+                core,
+                patch,
+                direction,
+                pending,
+                visited,
+            } => {
                 let rounds = self.rounds.entry(core).or_default();
                 match self.transitions.get_mut(&core) {
-                    Some(t) => {
+                    Some(t) if (&t.patch, t.direction) == (&patch, direction) => {
                         let functions = self.patches.get(&t.patch).map_or(&[][..], |p| &p.functions);
                         t.scanned(now, pending, visited, rounds, functions)
                     }
-                    None => Vec::new(),
+                    // asked for before the transition turned round or ended
+                    Some(_) | None => Vec::new(),
                 }
             }
             Fact::Outcome(outcome) => self.take_outcome(now, outcome),
