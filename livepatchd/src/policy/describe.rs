@@ -82,6 +82,6 @@ fn action(model: &Model, blocker: &Blocker, rules: &Rules, now: Moment) -> Strin
     }
     match blocker.last_nudge {
         None => "nudge due".to_owned(),
-        Some(last) => format!("nudged {} ago", now.since(last)),
+        Some(_) => "nudged".to_owned(),
     }
 }
