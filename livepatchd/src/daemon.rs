@@ -213,7 +213,7 @@ impl Daemon {
             journal::tell(change, &self.model);
             self.keep(change);
         }
-        let snapshot = describe(&self.model, &self.rules, now());
+        let snapshot = describe(&self.model, &self.rules);
         self.service.status(&snapshot);
         self.bus.publish(changes, Arc::new(snapshot));
     }
