@@ -5,4 +5,5 @@
 //! `daemon` alone sees all of them. `ARCHITECTURE.md` draws it, `tests/layering.rs` keeps it.
 
 pub mod model;
+pub mod observe;
 pub mod policy;
