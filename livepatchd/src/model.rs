@@ -115,6 +115,7 @@ impl Model {
                 self.degraded = list;
                 changed.then_some(Change::DegradedChanged).into_iter().collect()
             }
+            Fact::ForcedBefore => self.advise_reboot(),
             Fact::NudgeRecovered { key, continued } => vec![Change::NudgeRecovered { key, continued }],
         };
         changes.extend(self.settle_jobs(now));
