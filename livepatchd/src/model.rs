@@ -12,10 +12,14 @@ pub mod fact;
 pub mod job;
 mod jobs;
 mod listing;
+pub mod module;
 pub mod patch;
+pub mod place;
+pub mod proc_text;
 pub mod reason;
 pub mod refusal;
 pub mod request;
+mod resume;
 pub mod snapshot;
 pub mod task;
 #[cfg(test)]
@@ -88,14 +92,21 @@ impl Model {
                 self.rounds.entry(core).or_default().note(key, comm, verdict);
                 Vec::new()
             }
-            Fact::Scan { core, pending, visited } => {
+            Fact::Scan {
+                core,
+                patch,
+                direction,
+                pending,
+                visited,
+            } => {
                 let rounds = self.rounds.entry(core).or_default();
                 match self.transitions.get_mut(&core) {
-                    Some(t) => {
+                    Some(t) if (&t.patch, t.direction) == (&patch, direction) => {
                         let functions = self.patches.get(&t.patch).map_or(&[][..], |p| &p.functions);
                         t.scanned(now, pending, visited, rounds, functions)
                     }
-                    None => Vec::new(),
+                    // asked for before the transition turned round or ended
+                    Some(_) | None => Vec::new(),
                 }
             }
             Fact::Outcome(outcome) => self.take_outcome(now, outcome),
@@ -104,6 +115,7 @@ impl Model {
                 self.degraded = list;
                 changed.then_some(Change::DegradedChanged).into_iter().collect()
             }
+            Fact::ForcedBefore => self.advise_reboot(),
             Fact::NudgeRecovered { key, continued } => vec![Change::NudgeRecovered { key, continued }],
         };
         changes.extend(self.settle_jobs(now));

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is observed of the kernel.
+//! The edge where facts come in: sysfs, /proc, module files, the kernel's log and uevents.
+//!
+//! It looks and tells; it decides nothing, changes nothing and never imports `act` or `bus`.
+//! All paths come from [`crate::model::place::Places`].
 
 pub mod bpf;
+pub mod kernel;
+pub mod module_file;
+pub mod sysfs;

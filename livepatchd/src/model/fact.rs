@@ -11,7 +11,8 @@ use super::{
 /// Something observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// All patches of one core, read in one go. Cores that are not there are never listed.
+    /// All patches of one core, read in one go. Every `Action::List` is answered by this or, where the core is not
+    /// there, by [`Fact::CoreGone`].
     Listing {
         /// The core.
         core: Core,
@@ -40,10 +41,14 @@ pub enum Fact {
         /// The verdict.
         verdict: Verdict,
     },
-    /// One pass over all tasks.
+    /// One pass over all tasks. Every `Action::Scan` is answered by one.
     Scan {
         /// The core whose transition it looked at.
         core: Core,
+        /// The patch in transition, as the action that asked for the pass named it.
+        patch: PatchName,
+        /// Where its tasks were to go: a pass that was asked for before a reversal says nothing about the time after it.
+        direction: Direction,
         /// Every pending task that the pass could see.
         pending: Vec<Sighting>,
         /// Tasks visited in all.
@@ -53,6 +58,8 @@ pub enum Fact {
     Outcome(Outcome),
     /// Knowledge this kernel or these rights do not give, each as a sentence for administrators. Replaces what was said before.
     Degraded(Vec<String>),
+    /// An earlier daemon wrote down that a transition was forced since boot.
+    ForcedBefore,
     /// A nudge that an earlier daemon had begun was found in the runtime directory and finished.
     NudgeRecovered {
         /// The task.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A job: one long operation that somebody asked for, from the request to its result.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     patch::{Core, Direction, PatchName},
     refusal::Refusal,
@@ -8,11 +10,11 @@ use super::{
 };
 
 /// A job's number, counted from 1 since the daemon's start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub u32);
 
 /// What a job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum JobKind {
     /// Load a module and see its patch enabled.
     Apply,
@@ -37,7 +39,7 @@ impl JobKind {
 }
 
 /// What happens when a transition is not over at its deadline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnTimeout {
     /// Reverse it: the system is as before.
@@ -62,7 +64,7 @@ impl OnTimeout {
 }
 
 /// How a job is to be run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobOptions {
     /// Time for the transition, from the moment the job starts.
     pub timeout: Millis,
@@ -73,7 +75,7 @@ pub struct JobOptions {
 }
 
 /// What a job is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum JobPhase {
     /// The kernel is loading the module.
     Loading,
@@ -101,7 +103,7 @@ impl JobPhase {
 }
 
 /// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum JobResult {
     /// As asked.
     Done,
@@ -126,7 +128,7 @@ impl JobResult {
 }
 
 /// One job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Its number.
     pub id: JobId,

@@ -468,7 +468,7 @@ impl Model {
 
 impl Job {
     /// Works back to where it came from.
-    fn turn_round(&mut self, now: Moment) {
+    pub(super) fn turn_round(&mut self, now: Moment) {
         self.phase = JobPhase::Reversing;
         self.target = self.target.reversed();
         self.begun = false;

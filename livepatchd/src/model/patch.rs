@@ -40,8 +40,8 @@ impl std::fmt::Display for Core {
 ///
 /// One to 55 characters (`MODULE_NAME_LEN` less its end) of ASCII letters, digits and underscore: a hyphen of a file
 /// name is an underscore in the kernel (`scripts/Makefile.lib: name-fix-token`). So a name never leaves its directory.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PatchName(String);
 
 impl PatchName {
@@ -60,6 +60,20 @@ impl PatchName {
     /// The name as the kernel writes it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for PatchName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::new(&name).ok_or("not a module's name")
+    }
+}
+
+impl From<PatchName> for String {
+    fn from(name: PatchName) -> Self {
+        name.0
     }
 }
 
@@ -82,7 +96,7 @@ pub struct Function {
 }
 
 /// Where a transition goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Direction {
     /// Tasks move to the patched state.
     Patching,

@@ -38,6 +38,25 @@ pub fn explain(sighting: &Sighting, verdict: Option<&Verdict>, functions: &[Func
     (reason, function)
 }
 
+/// The reason as the end of a sentence that begins with the task: "sleeps in tgt_wait [tgt]".
+pub fn phrase(reason: Reason, function: &str) -> String {
+    let in_function = if function.is_empty() {
+        String::new()
+    } else {
+        format!(" in {function}")
+    };
+    match reason {
+        Reason::SleepingInFunction => format!("sleeps{in_function}"),
+        Reason::Running => "runs".to_owned(),
+        Reason::UnreliableStack => "has a stack that cannot be walked reliably".to_owned(),
+        Reason::Uninterruptible => format!("sleeps uninterruptibly{in_function}"),
+        Reason::Stopped => format!("is stopped by somebody else{in_function}"),
+        Reason::Traced => format!("is traced by a debugger{in_function}"),
+        Reason::Frozen => format!("is frozen{in_function}"),
+        Reason::Unknown => "has not moved, for no reason that can be seen".to_owned(),
+    }
+}
+
 /// `name [module]`, or the bare name for a function of vmlinux or one that the patch does not list.
 fn with_module(name: &str, functions: &[Function]) -> String {
     match functions.iter().find(|f| f.name == name) {

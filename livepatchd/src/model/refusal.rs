@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Named errors: why something was refused or failed, in words that say what to do next.
 
+use serde::{Deserialize, Serialize};
+
 /// The names of `org.livepatch.Error.*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErrorName {
     /// No such patch, module file or job.
     NotFound,
@@ -59,7 +61,7 @@ impl ErrorName {
 }
 
 /// A named error with its message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct Refusal {
     /// Its name.

@@ -3,14 +3,16 @@
 //!
 //! The middle never reads a clock: the daemon reads `CLOCK_BOOTTIME` once per step and passes it in.
 
+use serde::{Deserialize, Serialize};
+
 use std::ops::Add;
 
 /// A span of time in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Millis(pub u64);
 
 /// A moment: milliseconds of `CLOCK_BOOTTIME`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment(pub u64);
 
 impl Moment {

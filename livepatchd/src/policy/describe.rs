@@ -8,11 +8,10 @@ use crate::model::{
     patch::Patch,
     snapshot::{BlockerView, PatchView, Snapshot},
     task::{Blocker, Scheduling},
-    time::Moment,
 };
 
 /// A copy of the model for readers.
-pub fn describe(model: &Model, rules: &Rules, now: Moment) -> Snapshot {
+pub fn describe(model: &Model, rules: &Rules) -> Snapshot {
     let jobs: Vec<Job> = model.jobs().cloned().collect();
     let progress = |job: &Job| {
         let transition = model.transition_of(&job.patch).filter(|_| job.result.is_none());
@@ -29,7 +28,7 @@ pub fn describe(model: &Model, rules: &Rules, now: Moment) -> Snapshot {
         blockers: model
             .transitions()
             .flat_map(|(_, t)| t.blockers.values())
-            .map(|b| blocker(model, b, rules, now))
+            .map(|b| blocker(model, b, rules))
             .collect(),
     }
 }
@@ -50,7 +49,7 @@ fn patch(model: &Model, patch: &Patch) -> PatchView {
     }
 }
 
-fn blocker(model: &Model, blocker: &Blocker, rules: &Rules, now: Moment) -> BlockerView {
+fn blocker(model: &Model, blocker: &Blocker, rules: &Rules) -> BlockerView {
     let seen = &blocker.sighting;
     let state = match seen.scheduling {
         Scheduling::Running => "running",
@@ -71,17 +70,17 @@ fn blocker(model: &Model, blocker: &Blocker, rules: &Rules, now: Moment) -> Bloc
         function: blocker.function.clone(),
         unit: seen.unit.clone(),
         nudges: blocker.nudges,
-        action: action(model, blocker, rules, now),
+        action: action(model, blocker, rules),
         stack: seen.stack.clone(),
     }
 }
 
-fn action(model: &Model, blocker: &Blocker, rules: &Rules, now: Moment) -> String {
+fn action(model: &Model, blocker: &Blocker, rules: &Rules) -> String {
     if let Some(nudge::NotNudged(why)) = nudge::refused(blocker, rules, model.running_job(&blocker.patch)) {
         return format!("not nudged: {why}");
     }
     match blocker.last_nudge {
         None => "nudge due".to_owned(),
-        Some(last) => format!("nudged {} ago", now.since(last)),
+        Some(_) => "nudged".to_owned(),
     }
 }

@@ -69,9 +69,11 @@ impl EventRing {
     /// Waits on it from now on; to be called within the runtime.
     pub fn listen(self) -> io::Result<Events> {
         let Self { attached, ring, lost } = self;
+        // SAFETY: the ring buffer owns its map's descriptor and neither closes nor replaces it
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }.map_err(io::Error::from)?;
         Ok(Events {
             _attached: attached,
-            ring: AsyncFd::with_interest(ring, Interest::READABLE)?,
+            ring,
             lost,
             lost_before: 0,
         })

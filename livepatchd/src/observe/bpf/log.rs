@@ -41,7 +41,8 @@ impl BpfLog {
 
     /// Passes lines on for as long as the future is polled.
     pub async fn forward(self) -> io::Result<()> {
-        let mut lines = AsyncFd::with_interest(self.0, Interest::READABLE)?;
+        // SAFETY: the logger owns its ring buffer, which owns its map's descriptor and neither closes nor replaces it
+        let mut lines = unsafe { AsyncFd::register_with_interest(self.0, Interest::READABLE) }.map_err(io::Error::from)?;
         loop {
             let mut guard = lines.readable_mut().await?;
             guard.get_inner_mut().flush();

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The daemon as a service of systemd: ready, reloading, status line, watchdog. Outside of systemd all of it is silent.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time::{Instant, sleep_until};
+
+use crate::model::snapshot::Snapshot;
+
+/// The connection to the service manager.
+#[derive(Debug)]
+pub(super) struct Service {
+    status: String,
+    /// A third of the time after which systemd thinks us dead.
+    watchdog: Option<Duration>,
+    next: Instant,
+}
+
+impl Service {
+    pub(super) fn new() -> Self {
+        let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 3);
+        Self {
+            status: String::new(),
+            watchdog,
+            next: Instant::now() + watchdog.unwrap_or_default(),
+        }
+    }
+
+    /// Started, or done with a reload.
+    pub(super) fn ready(&self) {
+        tell(&[NotifyState::Ready]);
+    }
+
+    pub(super) fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(since) => tell(&[NotifyState::Reloading, since]),
+            Err(why) => tracing::debug!("no monotonic time for the reload: {why}"),
+        }
+    }
+
+    pub(super) fn stopping(&self) {
+        tell(&[NotifyState::Stopping]);
+    }
+
+    /// The line that `systemctl status` shows.
+    pub(super) fn status(&mut self, snapshot: &Snapshot) {
+        let line = status_line(snapshot);
+        if line != self.status {
+            tell(&[NotifyState::Status(&line)]);
+            self.status = line;
+        }
+    }
+
+    /// Comes back when the watchdog has been told that the loop still turns.
+    pub(super) async fn watchdog_due(&mut self) {
+        let Some(every) = self.watchdog else {
+            return std::future::pending().await;
+        };
+        sleep_until(self.next).await;
+        tell(&[NotifyState::Watchdog]);
+        self.next = Instant::now() + every;
+    }
+}
+
+fn status_line(snapshot: &Snapshot) -> String {
+    let moving = snapshot.transition.as_ref().and_then(|name| {
+        let mut patches = snapshot.patches.iter();
+        patches.find(|p| p.name == name.as_str())
+    });
+    let advice = if snapshot.reboot_advised { "; reboot advised" } else { "" };
+    match moving {
+        Some(p) => {
+            let (state, stalled) = (p.state.as_str(), if p.stalled { ", stalled" } else { "" });
+            format!("{} {state}: {} of {} tasks pending{stalled}{advice}", p.name, p.pending, p.total)
+        }
+        None => {
+            let enabled = |p: &&crate::model::snapshot::PatchView| p.state == crate::model::patch::PatchState::Enabled;
+            match snapshot.patches.iter().filter(enabled).count() {
+                _ if snapshot.cores.is_empty() => "this kernel has no live patching".to_owned(),
+                0 => format!("no live patch enabled{advice}"),
+                1 => format!("1 live patch enabled{advice}"),
+                n => format!("{n} live patches enabled{advice}"),
+            }
+        }
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(why) = sd_notify::notify(states) {
+        tracing::debug!("the service manager does not listen: {why}");
+    }
+}

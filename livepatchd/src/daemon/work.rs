@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Carrying out actions on the blocking pool, each kind at most once at a time.
+//!
+//! An action is under way from [`Work::begin`] to the loop's [`Work::finished`]; policy decides from the state of the
+//! world and does not know what is under way, so the same decision may come many times meanwhile.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinSet, spawn_blocking},
+    time::timeout,
+};
+
+use super::Event;
+use crate::{
+    act,
+    model::{
+        fact::{Fact, Outcome},
+        job::JobId,
+        patch::{Core, PatchName},
+        place::Places,
+        task::TaskKey,
+    },
+    observe::{module_file::OpenModule, scan::Scanner, sysfs},
+    policy::action::Action,
+};
+
+/// How long a load waits for the kernel's events to be there: whoever comes too late misses the first round.
+const EVENTS_TIME: Duration = Duration::from_secs(5);
+/// How long the end of the daemon waits for nudges to end: two signals each.
+const NUDGE_TIME: Duration = Duration::from_secs(2);
+
+/// What can be under way once at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Slot {
+    List(Core),
+    Scan(Core),
+    Load(JobId),
+    /// Writes to `enabled` and `force`.
+    Write(Core),
+    Unload(PatchName),
+    Nudge(TaskKey),
+}
+
+impl Slot {
+    fn of(action: &Action) -> Self {
+        match action {
+            Action::List(core) => Self::List(*core),
+            Action::Scan { core, .. } => Self::Scan(*core),
+            Action::Load(job) => Self::Load(*job),
+            Action::Switch { core, .. } | Action::Force { core, .. } => Self::Write(*core),
+            Action::Unload { patch } => Self::Unload(patch.clone()),
+            Action::Nudge { key, .. } => Self::Nudge(*key),
+        }
+    }
+}
+
+/// The actions under way.
+pub(super) struct Work {
+    places: Places,
+    scanner: Arc<Mutex<Scanner>>,
+    events_ready: watch::Receiver<bool>,
+    events: mpsc::UnboundedSender<Event>,
+    under_way: BTreeSet<Slot>,
+    nudges: JoinSet<()>,
+}
+
+impl Work {
+    pub(super) fn new(
+        places: &Places,
+        scanner: Arc<Mutex<Scanner>>,
+        events_ready: watch::Receiver<bool>,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        Self {
+            places: places.clone(),
+            scanner,
+            events_ready,
+            events,
+            under_way: BTreeSet::new(),
+            nudges: JoinSet::new(),
+        }
+    }
+
+    /// Marks an action as under way; false if one of its kind is already.
+    pub(super) fn begin(&mut self, action: &Action) -> bool {
+        self.under_way.insert(Slot::of(action))
+    }
+
+    /// An action is over.
+    pub(super) fn finished(&mut self, slot: &Slot) {
+        self.under_way.remove(slot);
+    }
+
+    /// Starts an action that is marked as under way; `module` goes with [`Action::Load`].
+    pub(super) fn start(&mut self, action: Action, module: Option<OpenModule>) {
+        let slot = Slot::of(&action);
+        let (places, scanner, events) = (self.places.clone(), Arc::clone(&self.scanner), self.events.clone());
+        let mut ready = self.events_ready.clone();
+        tokio::spawn(async move {
+            if matches!(action, Action::Load(_)) {
+                // without the events the load goes on all the same, and reasons come from stacks
+                let _ = timeout(EVENTS_TIME, ready.wait_for(|ready| *ready)).await;
+            }
+            let done = spawn_blocking(move || carry_out(&places, &scanner, action, module)).await;
+            let facts = done.unwrap_or_else(|panic| {
+                tracing::error!("{slot:?}: {panic}");
+                Vec::new()
+            });
+            let _ = events.send(Event::Finished(slot, facts));
+        });
+    }
+
+    /// Starts nudges that are marked as under way, one after the other.
+    pub(super) fn start_nudges(&mut self, nudges: Vec<Action>) {
+        while self.nudges.try_join_next().is_some() {}
+        if nudges.is_empty() {
+            return;
+        }
+        let (places, events) = (self.places.clone(), self.events.clone());
+        self.nudges.spawn_blocking(move || {
+            for nudge in nudges {
+                let slot = Slot::of(&nudge);
+                let facts = act::carry_out(&places, &nudge, None).map(Fact::Outcome);
+                let _ = events.send(Event::Finished(slot, facts.into_iter().collect()));
+            }
+        });
+    }
+
+    /// Waits for nudges under way: no thread is left between SIGSTOP and SIGCONT.
+    pub(super) async fn finish(&mut self) {
+        let all = async { while self.nudges.join_next().await.is_some() {} };
+        if timeout(NUDGE_TIME, all).await.is_err() {
+            tracing::warn!("nudges are still under way; the next start finishes them");
+        }
+    }
+}
+
+fn carry_out(places: &Places, scanner: &Mutex<Scanner>, action: Action, module: Option<OpenModule>) -> Vec<Fact> {
+    match action {
+        Action::List(core) => list(places, core),
+        Action::Scan {
+            core,
+            patch,
+            direction,
+            functions,
+        } => {
+            let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
+            match scanner.pending(core, &patch, direction, &functions) {
+                Ok((pending, visited)) => vec![Fact::Scan { core, pending, visited }],
+                Err(why) => {
+                    tracing::warn!("{patch}: pending tasks cannot be listed: {why}");
+                    Vec::new()
+                }
+            }
+        }
+        Action::Load(_) | Action::Switch { .. } | Action::Force { .. } | Action::Unload { .. } | Action::Nudge { .. } => {
+            let module = module.as_ref().map(OpenModule::file);
+            let outcome: Option<Outcome> = act::carry_out(places, &action, module);
+            outcome.into_iter().map(Fact::Outcome).collect()
+        }
+    }
+}
+
+/// What a core lists now.
+pub(super) fn list(places: &Places, core: Core) -> Vec<Fact> {
+    match sysfs::list(places, core) {
+        Ok(Some(patches)) => vec![Fact::Listing { core, patches }],
+        Ok(None) => vec![Fact::CoreGone(core)],
+        Err(why) => {
+            tracing::warn!("{}: {why}", places.core(core).display());
+            Vec::new()
+        }
+    }
+}
