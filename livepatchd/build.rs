@@ -3,7 +3,6 @@
 //!
 //! A dozen lines instead of aya-build, which wants rustup or a nightly compiler and prints cargo's progress as warnings. BPF has no
 //! precompiled `core`, so it is built from source: that needs `rust-src`, `bpf-linker`, and `RUSTC_BOOTSTRAP` for the child only.
-#![expect(clippy::print_stdout, reason = "that is how a build script speaks to cargo")]
 
 use std::{
     env,
@@ -47,7 +46,11 @@ fn build() -> Result<(), String> {
     let target_dir = out.join("bpf");
     let target = match variable("CARGO_CFG_TARGET_ENDIAN")?.as_str() {
         "little" => "bpfel-unknown-none",
-        other => return Err(format!("livepatchd reads bit fields as on little-endian machines; this one is {other}-endian")),
+        other => {
+            return Err(format!(
+                "livepatchd reads bit fields as on little-endian machines; this one is {other}-endian"
+            ));
+        }
     };
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
@@ -62,10 +65,17 @@ fn build() -> Result<(), String> {
             format!("--cfg=bpf_target_arch=\"{}\"", variable("CARGO_CFG_TARGET_ARCH")?),
         );
     // what the outer cargo sets for the host's crates, or for clippy
-    for outer in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
+    for outer in [
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_BUILD_TARGET",
+    ] {
         cargo.env_remove(outer);
     }
-    let output = cargo.output().map_err(|why| format!("{cargo:?} cannot be run: {why}"))?;
+    let output = cargo
+        .output()
+        .map_err(|why| format!("{cargo:?} cannot be run: {why}"))?;
     if !output.status.success() {
         return Err(format!(
             "the BPF programs do not build ({cargo:?}):\n{}",
@@ -112,5 +122,8 @@ fn bpf_linker_is_there() -> Result<(), String> {
     if env::split_paths(&path).any(|directory| directory.join("bpf-linker").is_file()) {
         return Ok(());
     }
-    Err("bpf-linker is not in PATH: run `make prerequisites`, and build with `make` or with its directory in PATH".to_owned())
+    Err(
+        "bpf-linker is not in PATH: run `make prerequisites`, and build with `make` or with its directory in PATH"
+            .to_owned(),
+    )
 }

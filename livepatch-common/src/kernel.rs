@@ -6,7 +6,7 @@
 
 /// `task->flags` (`include/linux/sched.h: PF_*`): leaving through `do_exit`.
 pub const PF_EXITING: u32 = 0x0000_0004;
-/// `task->flags`: an io_uring worker, a thread of a user process that never returns to user space.
+/// `task->flags`: an `io_uring` worker, a thread of a user process that never returns to user space.
 pub const PF_IO_WORKER: u32 = 0x0000_0010;
 /// `task->flags`: a kernel-made worker of a user process (vhost); since 6.4, a hole before.
 pub const PF_USER_WORKER: u32 = 0x0000_4000;

@@ -35,11 +35,14 @@ pub const GRANULE_BITS: u32 = 21;
 const GRANULE_SHIFT: u32 = 4;
 
 /// The word and the bit in [`Granules`] that stand for an address.
-#[inline(always)]
+#[inline]
 #[expect(clippy::cast_possible_truncation, reason = "masked to the size of the table")]
 pub const fn granule(address: u64) -> (usize, u32) {
     let granule = address >> GRANULE_SHIFT;
-    ((granule >> 6) as usize & ((1 << (GRANULE_BITS - 6)) - 1), granule as u32 & 63)
+    (
+        (granule >> 6) as usize & ((1 << (GRANULE_BITS - 6)) - 1),
+        granule as u32 & 63,
+    )
 }
 
 /// The first address of the granule after this one's.

@@ -4,12 +4,7 @@
 //! `*(char **)arg` names the function, but only when the verdict is that the task sleeps in one: otherwise it was never written. Runs with the task's
 //! `pi_lock` and, if it is queued, its run queue's lock held (`kernel/sched/core.c: task_call_func`). Idle tasks are seen only here.
 
-use aya_ebpf::{
-    cty::c_void,
-    helpers::bpf_probe_read_kernel,
-    macros::fexit,
-    programs::FExitContext,
-};
+use aya_ebpf::{cty::c_void, helpers::bpf_probe_read_kernel, macros::fexit, programs::FExitContext};
 use livepatch_common::kernel::VERDICT_SLEEPING;
 
 use crate::{emit, task_fields::Task};

@@ -68,7 +68,12 @@ pub(crate) fn verdict(task: Task, verdict: i32, function: u64) {
             &raw mut (*record).tgid,
             &raw mut (*record).start_time,
             &raw mut (*record).comm,
-        ) | read(&raw mut (*record).flags, task.address(), Offset::TaskFlags, known::FLAGS);
+        ) | read(
+            &raw mut (*record).flags,
+            task.address(),
+            Offset::TaskFlags,
+            known::FLAGS,
+        );
         if function != 0 {
             let name = &raw mut (*record).function;
             bpf_probe_read_kernel_str(name.cast(), FUNCTION_LEN as u32, function as *const _);

@@ -3,11 +3,7 @@
 //!
 //! The one place to extend for a core that keeps the state elsewhere.
 
-use livepatch_common::{
-    kernel::PATCH_STATE_IDLE,
-    offset::Offset,
-    task::known,
-};
+use livepatch_common::{kernel::PATCH_STATE_IDLE, offset::Offset, task::known};
 
 use crate::task_fields::{Task, read};
 
@@ -16,7 +12,14 @@ use crate::task_fields::{Task, read};
 pub(crate) fn of(task: Task) -> (i32, u32) {
     let mut state = PATCH_STATE_IDLE;
     // SAFETY: a local variable
-    let known = unsafe { read(&raw mut state, task.address(), Offset::TaskPatchState, known::PATCH_STATE) };
+    let known = unsafe {
+        read(
+            &raw mut state,
+            task.address(),
+            Offset::TaskPatchState,
+            known::PATCH_STATE,
+        )
+    };
     (state, known)
 }
 

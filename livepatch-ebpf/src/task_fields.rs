@@ -63,7 +63,13 @@ fn follow(base: *const u8, field: Offset) -> *const u8 {
 ///
 /// The pointers must be valid for writes.
 #[inline(always)]
-pub(crate) unsafe fn identity(task: Task, tid: *mut u32, tgid: *mut u32, start_time: *mut u64, comm: *mut [u8; 16]) -> u32 {
+pub(crate) unsafe fn identity(
+    task: Task,
+    tid: *mut u32,
+    tgid: *mut u32,
+    start_time: *mut u64,
+    comm: *mut [u8; 16],
+) -> u32 {
     let base = task.address();
     // SAFETY: the caller's promise
     unsafe {
@@ -90,11 +96,21 @@ pub(crate) unsafe fn condition(task: Task, head: *mut TaskHead) -> u32 {
     unsafe {
         read(&raw mut (*head).flags, base, Offset::TaskFlags, known::FLAGS)
             | read(&raw mut (*head).state, base, Offset::TaskState, known::STATE)
-            | read(&raw mut (*head).exit_state, base, Offset::TaskExitState, known::EXIT_STATE)
+            | read(
+                &raw mut (*head).exit_state,
+                base,
+                Offset::TaskExitState,
+                known::EXIT_STATE,
+            )
             | read(&raw mut (*head).on_cpu, base, Offset::TaskOnCpu, known::ON_CPU)
             | read(&raw mut (*head).jobctl, base, Offset::TaskJobctl, known::JOBCTL)
             | read(&raw mut (*head).ptrace, base, Offset::TaskPtrace, known::PTRACE)
-            | read(&raw mut (*head).signal_flags, signal, Offset::SignalFlags, known::SIGNAL_FLAGS)
+            | read(
+                &raw mut (*head).signal_flags,
+                signal,
+                Offset::SignalFlags,
+                known::SIGNAL_FLAGS,
+            )
             | read(&raw mut (*head).uid, cred, Offset::CredUid, known::UID)
             | read(&raw mut (*head).cgroup, node, Offset::KernfsNodeId, known::CGROUP)
             | frozen(base, &raw mut (*head).frozen)

@@ -108,7 +108,9 @@ unsafe fn visit(
         let stack = &raw mut (*record).stack;
         bpf_get_task_stack(task, stack.cast(), size_of_val(&*stack) as u32, 0)
     };
-    let stack_bytes = usize::try_from(depth).unwrap_or(0).min(size_of::<TaskRecord>() - size_of::<TaskHead>());
+    let stack_bytes = usize::try_from(depth)
+        .unwrap_or(0)
+        .min(size_of::<TaskRecord>() - size_of::<TaskHead>());
     if mode == MODE_SLEEPING_IN {
         let Some(granules) = GRANULES.get_ptr(0) else {
             return;
@@ -137,7 +139,11 @@ unsafe fn visit(
         (*head).kind = KIND_TASK;
         (*head).len = len;
         (*head).known = known;
-        (*head).stack_len = if depth < 0 { depth as i32 } else { (stack_bytes / 8) as i32 };
+        (*head).stack_len = if depth < 0 {
+            depth as i32
+        } else {
+            (stack_bytes / 8) as i32
+        };
         // a record that does not fit any more is not counted: the kernel visits its task again
         // (kernel/bpf/bpf_iter.c: bpf_seq_read)
         if bpf_seq_write(seq, record.cast_const().cast::<c_void>(), len) == 0 {

@@ -12,7 +12,8 @@ use aya::{
 };
 use livepatch_common::{
     event::{
-        KIND_COMPLETED, KIND_FORCED, KIND_REVERSED, KIND_ROUND_ENDED, KIND_STARTED, KIND_VERDICT, TransitionRecord, VerdictRecord,
+        KIND_COMPLETED, KIND_FORCED, KIND_REVERSED, KIND_ROUND_ENDED, KIND_STARTED, KIND_VERDICT, TransitionRecord,
+        VerdictRecord,
     },
     kernel::{VERDICT_RUNNING, VERDICT_SLEEPING, VERDICT_UNRELIABLE},
     task::known,

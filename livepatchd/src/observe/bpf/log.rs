@@ -42,7 +42,8 @@ impl BpfLog {
     /// Passes lines on for as long as the future is polled.
     pub async fn forward(self) -> io::Result<()> {
         // SAFETY: the logger owns its ring buffer, which owns its map's descriptor and neither closes nor replaces it
-        let mut lines = unsafe { AsyncFd::register_with_interest(self.0, Interest::READABLE) }.map_err(io::Error::from)?;
+        let mut lines =
+            unsafe { AsyncFd::register_with_interest(self.0, Interest::READABLE) }.map_err(io::Error::from)?;
         loop {
             let mut guard = lines.readable_mut().await?;
             guard.get_inner_mut().flush();

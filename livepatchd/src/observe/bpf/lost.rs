@@ -45,9 +45,9 @@ impl fmt::Display for Lost {
                 why,
             } => write!(f, "{knowledge} ({function}: {why})"),
             Self::Field { knowledge } => write!(f, "{knowledge} (not in this kernel's BTF)"),
-            Self::PatchState => f.write_str(
-                "tasks keep no patch state: this kernel is built without live patching (CONFIG_LIVEPATCH)",
-            ),
+            Self::PatchState => {
+                f.write_str("tasks keep no patch state: this kernel is built without live patching (CONFIG_LIVEPATCH)")
+            }
             Self::Iterator { why } => write!(
                 f,
                 "pending tasks cannot be found by one pass in the kernel: /proc is read instead (BPF task iterator: {why})"

@@ -48,7 +48,10 @@ pub const ESSENTIAL: [Offset; 6] = [
 
 /// What is lost with a group of offsets, if one of the group is unknown.
 pub const CONSEQUENCES: [(&[Offset], &str); 7] = [
-    (&[Offset::TaskOnCpu], "which pending tasks run on a CPU at this moment is not known: runnable ones count as running"),
+    (
+        &[Offset::TaskOnCpu],
+        "which pending tasks run on a CPU at this moment is not known: runnable ones count as running",
+    ),
     (
         &[Offset::TaskJobctl, Offset::TaskSignal, Offset::SignalFlags],
         "which tasks are stopped is not known: every pending task counts as stopped and is not nudged",
@@ -66,7 +69,12 @@ pub const CONSEQUENCES: [(&[Offset], &str); 7] = [
         "which user a task belongs to is known only from /proc",
     ),
     (
-        &[Offset::TaskCgroups, Offset::CssSetDflCgrp, Offset::CgroupKn, Offset::KernfsNodeId],
+        &[
+            Offset::TaskCgroups,
+            Offset::CssSetDflCgrp,
+            Offset::CgroupKn,
+            Offset::KernfsNodeId,
+        ],
         "which cgroup a task belongs to is known only from /proc",
     ),
     (

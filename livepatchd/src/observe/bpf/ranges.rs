@@ -57,7 +57,8 @@ mod tests {
     use super::*;
 
     fn marked(ranges: &Ranges) -> Box<Granules> {
-        let mut granules = Box::new([u64::MAX; size_of::<Granules>() / 8]);
+        let mut granules: Box<Granules> = bytemuck::zeroed_box();
+        granules.fill(u64::MAX);
         ranges.mark(&mut granules);
         granules
     }
@@ -79,7 +80,10 @@ mod tests {
     #[test]
     fn every_address_of_a_range_is_marked_and_few_others() {
         let (start, end) = (0xffff_ffff_8123_4567, 0xffff_ffff_8123_4777);
-        let granules = marked(&Ranges::new([(start, end), (0xffff_ffff_c000_0010, 0xffff_ffff_c000_0020)]));
+        let granules = marked(&Ranges::new([
+            (start, end),
+            (0xffff_ffff_c000_0010, 0xffff_ffff_c000_0020),
+        ]));
         for address in start..end {
             assert!(is_marked(&granules, address), "{address:#x}");
         }
@@ -94,6 +98,10 @@ mod tests {
     #[test]
     fn no_range_marks_nothing_and_an_endless_one_everything() {
         assert!(marked(&Ranges::default()).iter().all(|word| *word == 0));
-        assert!(marked(&Ranges::new([(0, u64::MAX)])).iter().all(|word| *word == u64::MAX));
+        assert!(
+            marked(&Ranges::new([(0, u64::MAX)]))
+                .iter()
+                .all(|word| *word == u64::MAX)
+        );
     }
 }

@@ -143,7 +143,7 @@ impl Scanner {
     fn mark(&mut self, ranges: &Ranges) -> Result<(), MapError> {
         let mut granules: Box<Granules> = bytemuck::zeroed_box();
         ranges.mark(&mut granules);
-        self.granules.set(0, &*granules, 0)
+        self.granules.set(0, granules.as_ref(), 0)
     }
 
     fn open(&mut self) -> Result<File, ScanError> {

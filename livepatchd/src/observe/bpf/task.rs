@@ -6,9 +6,9 @@
 
 use livepatch_common::{
     kernel::{
-        JOBCTL_STOP_PENDING, JOBCTL_STOPPED, JOBCTL_TRACED, JOBCTL_TRAP_FREEZE, JOBCTL_TRAP_STOP, PF_IO_WORKER, PF_KTHREAD,
-        PF_USER_WORKER, SIGNAL_STOP_STOPPED, TASK_DEAD, TASK_FROZEN, TASK_INTERRUPTIBLE, TASK_NEW, TASK_PARKED, TASK_STOPPED,
-        TASK_TRACED, TASK_UNINTERRUPTIBLE,
+        JOBCTL_STOP_PENDING, JOBCTL_STOPPED, JOBCTL_TRACED, JOBCTL_TRAP_FREEZE, JOBCTL_TRAP_STOP, PF_IO_WORKER,
+        PF_KTHREAD, PF_USER_WORKER, SIGNAL_STOP_STOPPED, TASK_DEAD, TASK_FROZEN, TASK_INTERRUPTIBLE, TASK_NEW,
+        TASK_PARKED, TASK_STOPPED, TASK_TRACED, TASK_UNINTERRUPTIBLE,
     },
     task::{TaskHead, known},
 };
@@ -132,6 +132,7 @@ pub(super) fn key(tid: u32, start_time: u64) -> TaskKey {
 }
 
 /// A task's class from its ids and flags. Workers come before kernel threads: some kernels set both flags.
+#[expect(clippy::similar_names, reason = "the kernel's names")]
 pub(super) fn class(tid: u32, tgid: u32, flags: u32) -> TaskClass {
     if tid == 0 {
         TaskClass::Idle
