@@ -59,7 +59,7 @@ struct IterTask {
 /// The program. aya-ebpf has no macro for iterators: the section's name says what it is.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
-fn task_iter(ctx: *mut IterTask) -> i32 {
+extern "C" fn task_iter(ctx: *mut IterTask) -> i32 {
     // SAFETY: the kernel passes a valid context; the verifier checks each of these loads
     let (seq, visited, task) = unsafe { ((*(*ctx).meta).seq, (*(*ctx).meta).seq_num, (*ctx).task) };
     let (Some(request), Some(record), Some(emitted)) =

@@ -3,6 +3,7 @@
 //!
 //! They speak for the real kernel, whatever it is; transitions need live patching and are seen in the VM. They need root and fail without:
 //! a check that could not run has not passed.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::{
     fs,

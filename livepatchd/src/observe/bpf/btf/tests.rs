@@ -24,7 +24,7 @@ fn file(types: &[Words], strings: &[u8]) -> Vec<u8> {
 /// 5: function `f`.
 fn small() -> Vec<u8> {
     let strings = b"\0int\0s\0a\0b\0c\0f\0";
-    let (int, s, a, b, c, f) = (1, 5, 7, 9, 11, 13);
+    let [int, s, a, b, c, f] = [1, 5, 7, 9, 11, 13];
     file(
         &[
             vec![int, 1 << 24, 4, 32],
