@@ -4,6 +4,14 @@
 //! It looks and tells; it decides nothing, changes nothing and never imports `act` or `bus`.
 //! All paths come from [`crate::model::place::Places`].
 
+pub mod freezer;
 pub mod kernel;
+pub mod kmsg;
 pub mod module_file;
+pub mod procfs;
+pub mod sighting;
+mod source;
+pub mod stack;
 pub mod sysfs;
+pub mod uevent;
+pub mod unit;
