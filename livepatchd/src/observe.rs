@@ -4,6 +4,7 @@
 //! It looks and tells; it decides nothing, changes nothing and never imports `act` or `bus`.
 //! All paths come from [`crate::model::place::Places`].
 
+pub mod bpf;
 pub mod freezer;
 pub mod kernel;
 pub mod kmsg;

@@ -36,8 +36,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 /// Where the fake signal comes: after 15 tries of a second (`kernel/livepatch/transition.c:SIGNALS_TIMEOUT`).
 const ALONE_WITHIN: Duration = Duration::from_secs(60);
-/// With nobody stuck, or with everybody nudged: a second until the kernel looks again, and emulation.
-const SOON: Duration = Duration::from_secs(5);
+/// With nobody stuck, or with everybody nudged: a second until the kernel looks again, and emulation on a busy host.
+const SOON: Duration = Duration::from_secs(10);
 
 /// A reader asleep in the function that lp.ko replaces.
 fn stuck_reader(guest: &Guest) -> Result<(Workload, Task)> {
