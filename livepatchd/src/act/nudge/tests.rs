@@ -217,23 +217,31 @@ fn only_the_thread_meant_is_woken() {
     sleep(Duration::from_millis(300));
     let others: Vec<u32> = tasks(pid).into_iter().filter(|tid| *tid != pid).collect();
     let (meant, rest) = others.split_first().expect("threads");
-    let before: Vec<String> = rest.iter().map(|tid| count(*tid)).collect();
-    let meant_before = count(*meant);
     let stat = fs::read(format!("/proc/{pid}/task/{meant}/stat")).expect("alive");
     let key = TaskKey {
         tid: *meant,
         start_ticks: Stat::parse(&stat).expect("stat").start_ticks,
     };
+    let counts = || rest.iter().map(|tid| count(*tid)).collect::<Vec<_>>();
     let runtime = Runtime::new();
-    let result = Nudger::new(&runtime.places).nudge(key, pid, "python3");
-    sleep(Duration::from_millis(300));
-    let after: Vec<String> = rest.iter().map(|tid| count(*tid)).collect();
-    let meant_after = count(*meant);
+    let nudger = Nudger::new(&runtime.places);
+    let (mut woken, mut disturbed) = (0, 0);
+    for _ in 0..100 {
+        let (before, meant_before) = (counts(), count(*meant));
+        nudger.nudge(key, pid, "python3").expect("nudged");
+        let end = Instant::now() + Duration::from_secs(5);
+        while count(*meant) == meant_before && Instant::now() < end {
+            sleep(Duration::from_millis(2));
+        }
+        sleep(Duration::from_millis(2));
+        woken += u32::from(count(*meant) != meant_before);
+        disturbed += u32::from(counts() != before);
+    }
     child.kill().expect("kill");
     child.wait().expect("wait");
-    assert_eq!(result, Ok(()));
-    assert_ne!(meant_before, meant_after, "the thread meant was not woken");
-    assert_eq!(before, after, "another thread was woken");
+    assert_eq!(woken, 100, "the thread meant was not woken");
+    // the thread can be quicker than the second signal; without the priority it is so half the time
+    assert!(disturbed <= 5, "other threads were woken {disturbed} times of 100");
 }
 
 #[test]
