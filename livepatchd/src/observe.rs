@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod kmsg;
 pub mod module_file;
 pub mod procfs;
+pub mod scan;
 pub mod sighting;
 mod source;
 pub mod stack;

@@ -20,7 +20,7 @@ use tokio::{
 use super::Event;
 use crate::{
     model::{fact::Fact, patch::Core, place::Places},
-    observe::{bpf, kernel, kmsg, scan::Scanner, uevent},
+    observe::{bpf, kernel, kmsg, procfs, scan::Scanner, uevent},
 };
 
 /// The sources, started.
@@ -66,7 +66,13 @@ impl Sources {
         };
         let (is_ready, ready) = watch::channel(false);
         let bpf_tells = Arc::new(AtomicBool::new(false));
-        let bpf = follow_bpf(reporter.clone(), Arc::clone(&scanner), is_ready, Arc::clone(&bpf_tells));
+        let bpf = follow_bpf(
+            reporter.clone(),
+            places.clone(),
+            Arc::clone(&scanner),
+            is_ready,
+            Arc::clone(&bpf_tells),
+        );
         tokio::spawn(bpf);
         tokio::spawn(follow_log(reporter.clone(), bpf_tells));
         tokio::spawn(follow_uevents(reporter, places.clone()));
@@ -87,6 +93,7 @@ impl Sources {
 /// Loads the BPF programs and follows their events. `bpf_tells` is true while they tell of transitions.
 async fn follow_bpf(
     reporter: Reporter,
+    places: Places,
     scanner: Arc<Mutex<Scanner>>,
     is_ready: watch::Sender<bool>,
     bpf_tells: Arc<AtomicBool>,

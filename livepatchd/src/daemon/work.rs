@@ -26,7 +26,12 @@ use crate::{
         place::Places,
         task::TaskKey,
     },
-    observe::{kmsg, module_file::OpenModule, scan::Scanner, stack::Affected, sysfs},
+    observe::{
+        kmsg,
+        module_file::OpenModule,
+        scan::{Asked, Scanner},
+        sysfs,
+    },
     policy::action::Action,
 };
 
@@ -136,6 +141,14 @@ impl Work {
         });
     }
 
+    /// No transition runs: drops what is only needed in one.
+    pub(super) fn rest(&self) {
+        // a scan that is still under way learns for nobody; the next rest drops it
+        if let Ok(mut scanner) = self.scanner.try_lock() {
+            scanner.forget();
+        }
+    }
+
     /// Waits for nudges under way: no thread is left between SIGSTOP and SIGCONT.
     pub(super) async fn finish(&mut self) {
         let all = async { while self.nudges.join_next().await.is_some() {} };
@@ -161,12 +174,13 @@ fn carry_out(
             functions,
         } => {
             let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
-            let affected = Affected {
+            let asked = Asked {
+                core: *core,
                 patch,
                 direction: *direction,
                 functions,
             };
-            match scanner.pending(*core, &affected) {
+            match scanner.pending(asked) {
                 Ok(found) => vec![Fact::Scan {
                     core: *core,
                     patch: patch.clone(),

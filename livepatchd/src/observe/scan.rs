@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Finding the tasks that hold a transition back, by the best means there are: one pass of the BPF iterator, else /proc.
 //!
-//! Both find the same tasks; unit and stack are read from /proc for those few only. Synchronous: it runs where blocking
-//! is allowed.
+//! Both find the same tasks and tell the same of them. Synchronous: it runs where blocking is allowed.
+
+use std::io;
 
 use super::{
     bpf,
-    stack::{self, Affected},
-    unit::Units,
+    procfs::{self, Pass},
+    sighting::{Seen, Witness},
+    stack::Wanted,
+    sysfs,
 };
-use crate::model::{patch::Core, place::Places, task::Sighting};
+use crate::model::{
+    patch::{Core, Direction, Function, PatchName},
+    place::Places,
+};
 
-/// Stacks read in one pass. More tasks than that hardly ever block at once, and when they do, the first ones explain the
-/// others; those beyond are explained by the kernel's verdict, or in a later pass.
-const STACKS: usize = 256;
-
-/// What a pass found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Tasks that have not reached the target.
-    pub pending: Vec<Sighting>,
-    /// Tasks visited in all.
-    pub visited: u32,
+/// Which transition to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The core.
+    pub core: Core,
+    /// The patch.
+    pub patch: &'a PatchName,
+    /// Where its tasks go.
+    pub direction: Direction,
+    /// Its functions.
+    pub functions: &'a [Function],
 }
 
 /// Why a pass found nothing.
@@ -30,13 +36,17 @@ pub enum ScanFailed {
     /// The iterator did not answer.
     #[error(transparent)]
     Bpf(#[from] bpf::scan::ScanError),
+    /// /proc cannot be read.
+    #[error("/proc: {0}")]
+    Proc(#[from] io::Error),
 }
 
 /// Finds pending tasks.
 pub struct Scanner {
     places: Places,
     by_bpf: Option<bpf::scan::Scanner>,
-    units: Units,
+    /// What was learned in the present transition.
+    witness: Option<Witness>,
 }
 
 impl Scanner {
@@ -45,48 +55,58 @@ impl Scanner {
         Self {
             places,
             by_bpf: None,
-            units: Units::default(),
+            witness: None,
         }
     }
 
     /// From now on asks the kernel instead.
     pub fn use_bpf(&mut self, scanner: bpf::scan::Scanner) {
-        self.by_bpf = Some(scanner);
+        self.by_bpf = Some(scanner).filter(bpf::scan::Scanner::has_patch_state);
     }
 
-    /// Finds the tasks that have not reached the target of this core's transition.
-    pub fn pending(&mut self, _core: Core, affected: &Affected<'_>) -> Result<Found, ScanFailed> {
-        let Self { places, by_bpf, units } = self;
+    /// No transition runs: what was learned may be wrong in the next one, modules come and go in between.
+    pub fn forget(&mut self) {
+        self.witness = None;
+    }
+
+    /// Finds the tasks that have not reached the target.
+    pub fn pending(&mut self, asked: Asked<'_>) -> Result<Pass, ScanFailed> {
+        let Asked {
+            core,
+            patch,
+            direction,
+            functions,
+        } = asked;
+        let Self {
+            places,
+            by_bpf,
+            witness,
+        } = self;
+        let modules = sysfs::patch_modules(places, core)?;
+        let wanted = Wanted::new(patch, direction, functions, &modules);
+        let witness = witness.get_or_insert_with(|| Witness::new(places));
         let Some(by_bpf) = by_bpf else {
-            return Ok(Found::default());
+            return Ok(procfs::scan(witness, direction, &wanted)?);
         };
-        let pass = by_bpf.pass(bpf::scan::Question::Pending(affected.direction))?;
-        let own = std::process::id();
-        let pending = pass.tasks.iter().enumerate().map(|(nth, task)| {
-            let (key, tgid) = (task.key(), task.tgid());
-            let stack = if nth < STACKS {
-                stack::read(places, tgid, key.tid)
-            } else {
-                Vec::new()
-            };
-            Sighting {
-                key,
-                tgid,
+        let pass = by_bpf.pass(bpf::scan::Question::Pending(direction))?;
+        let sightings = pass.tasks.iter().map(|task| {
+            let seen = Seen {
+                key: task.key(),
+                tgid: task.tgid(),
                 comm: task.comm(),
                 class: task.class(),
                 scheduling: task.scheduling(),
                 stop_pending: task.stop_pending(),
                 traced: task.traced(),
                 frozen: task.frozen(),
-                own: tgid == own,
                 uid: task.uid(),
-                unit: units.of(places, tgid, key.tid, task.cgroup()),
-                on_stack: affected.on(&stack),
-                stack,
-            }
+                cgroup: task.cgroup(),
+                addresses: task.stack().ok(),
+            };
+            witness.sighting(seen, &wanted)
         });
-        Ok(Found {
-            pending: pending.collect(),
+        Ok(Pass {
+            pending: sightings.collect(),
             visited: u32::try_from(pass.visited).unwrap_or(u32::MAX),
         })
     }
