@@ -8,6 +8,7 @@
 //! fact, request, or [`Decision::wake_at`].
 
 pub mod action;
+pub mod admit;
 pub mod describe;
 pub mod nudge;
 pub mod rules;
