@@ -6,6 +6,7 @@
 
 pub mod bus;
 pub mod config;
+pub mod ctl;
 pub mod journal;
 pub mod model;
 pub mod policy;
