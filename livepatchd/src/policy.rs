@@ -5,6 +5,7 @@
 //! same thing twice is harmless: the caller drops actions that are under way.
 
 pub mod action;
+pub mod admit;
 pub mod describe;
 pub mod nudge;
 pub mod rules;

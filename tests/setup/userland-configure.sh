@@ -46,13 +46,15 @@ ShowStatus=no
 LogLevel=notice
 CONF
 
-# serial-getty would wait 90 s for a device that only udev announces.
+# serial-getty would wait 90 s for a device that only udev announces; the rest is of no use here and delays every boot.
 ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
 for unit in serial-getty@ttyS0.service getty@tty1.service getty-static.service console-getty.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
     systemd-tmpfiles-clean.timer systemd-firstboot.service systemd-hwdb-update.service ldconfig.service \
     systemd-update-done.service systemd-journal-catalog-update.service systemd-pcrphase.service kpatch.service \
-    systemd-timesyncd.service systemd-networkd.service systemd-logind-varlink.socket; do
+    modprobe@.service systemd-modules-load.service systemd-random-seed.service systemd-hostnamed.socket \
+    dev-hugepages.mount dev-mqueue.mount run-lock.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
+    proc-sys-fs-binfmt_misc.automount; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
 

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the fentry and fexit programs report through the ring buffer.
+//!
+//! Two records: a transition did something, or the kernel judged a task. Both carry the time at which it happened.
+//! Records that did not fit are counted per CPU in a map beside the ring buffer.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::task::COMM_LEN;
+
+/// Bytes of the ring buffer: 2,048 verdicts. The daemon maps it, so it counts (twice: the mapping repeats) in its RSS.
+pub const RING_BYTES: u32 = 256 * 1024;
+/// The end of the ring buffer that verdicts leave free, so that a flood of them never hides the end of the round.
+pub const RING_RESERVE: u32 = 8 * 1024;
+
+/// [`TransitionRecord::kind`]: about to start, also after a reversal (entry of `kernel/livepatch/transition.c: klp_start_transition`).
+pub const KIND_STARTED: u32 = 1;
+/// Every pending task was tried once (exit of `klp_try_complete_transition`).
+pub const KIND_ROUND_ENDED: u32 = 2;
+/// The transition is over (exit of `klp_complete_transition`); the round's end follows it.
+pub const KIND_COMPLETED: u32 = 3;
+/// The direction changed (exit of `klp_reverse_transition`); the start in the new direction comes before it.
+pub const KIND_REVERSED: u32 = 4;
+/// All tasks were moved by force (exit of `klp_force_transition`).
+pub const KIND_FORCED: u32 = 5;
+/// First word of a [`VerdictRecord`].
+pub const KIND_VERDICT: u32 = 6;
+
+/// Room for a function's name with its NUL; longer ones are cut.
+pub const FUNCTION_LEN: usize = 64;
+
+/// A transition did something.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct TransitionRecord {
+    /// One of `KIND_STARTED` to `KIND_FORCED`.
+    pub kind: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// `CLOCK_MONOTONIC` nanoseconds.
+    pub time: u64,
+}
+
+/// The kernel could not move a task (exit of `kernel/livepatch/transition.c: klp_check_and_switch_task`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct VerdictRecord {
+    /// [`KIND_VERDICT`].
+    pub kind: u32,
+    /// See `VERDICT_*`.
+    pub verdict: i32,
+    /// `CLOCK_MONOTONIC` nanoseconds.
+    pub time: u64,
+    /// As in a task record.
+    pub start_time: u64,
+    /// As in a task record; zero for idle tasks.
+    pub tid: u32,
+    /// As in a task record.
+    pub tgid: u32,
+    /// As in a task record.
+    pub flags: u32,
+    /// Which of the task's fields were read: bits of `task::known`.
+    pub known: u32,
+    /// As in a task record.
+    pub comm: [u8; COMM_LEN],
+    /// The function that the task sleeps in, NUL-terminated; empty for other verdicts.
+    pub function: [u8; FUNCTION_LEN],
+}
+
+const _: () = assert!(RING_BYTES.is_power_of_two());
+const _: () = assert!(size_of::<TransitionRecord>() == 16);
+const _: () = assert!(size_of::<VerdictRecord>() == 120);

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Where the patch state of a task comes from: for the kernel's own core, `task->patch_state`.
+//!
+//! The one place to extend for a core that keeps the state elsewhere.
+
+use livepatch_common::{kernel::PATCH_STATE_IDLE, offset::Offset, task::known};
+
+use crate::task_fields::{Task, read};
+
+/// The patch state of a task, and its bit of the `known` mask; idle and zero on a kernel that keeps none.
+#[inline(always)]
+pub(crate) fn of(task: Task) -> (i32, u32) {
+    let mut state = PATCH_STATE_IDLE;
+    // SAFETY: a local variable
+    let known = unsafe {
+        read(
+            &raw mut state,
+            task.address(),
+            Offset::TaskPatchState,
+            known::PATCH_STATE,
+        )
+    };
+    (state, known)
+}
+
+/// Whether a transition to `target` still waits for a task in this state.
+#[inline(always)]
+pub(crate) fn is_pending(state: i32, target: i32) -> bool {
+    state != PATCH_STATE_IDLE && state != target
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! fexit `klp_reverse_transition`: the direction has changed.
+//!
+//! It calls `klp_start_transition` itself, so a start comes before this record.
+
+use aya_ebpf::{macros::fexit, programs::FExitContext};
+use livepatch_common::event::KIND_REVERSED;
+
+use crate::emit;
+
+#[fexit(function = "klp_reverse_transition")]
+fn reverse_transition(_ctx: FExitContext) -> i32 {
+    emit::transition(KIND_REVERSED);
+    0
+}

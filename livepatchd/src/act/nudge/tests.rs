@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Real signals to real processes of this machine. Their parent watches with waitid what they were told.
+//!
+//! A death of the daemon is shown by leaving the record and the task as they are at that point: what is left of a dead
+//! process is all that the next one has. The VM tests kill a whole daemon at the same steps.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use tempfile::TempDir;
+
+use super::{NotNudged, Nudger, Recovered, recover};
+use crate::{
+    act::{
+        nudge_record::{self, Open, Phase},
+        target::{Target, testing::open_by_ids},
+    },
+    model::{
+        place::Places,
+        proc_text::{Stat, Status},
+        task::TaskKey,
+    },
+};
+
+struct Runtime {
+    _dir: TempDir,
+    places: Places,
+}
+
+impl Runtime {
+    fn new() -> Self {
+        let dir = TempDir::new().expect("tempdir");
+        let places = Places::system(Some(dir.path().join("run")));
+        Self { _dir: dir, places }
+    }
+
+    fn records(&self) -> usize {
+        fs::read_dir(&self.places.runtime).map_or(0, Iterator::count)
+    }
+
+    fn record(&self, sleeper: &Sleeper, phase: Phase) {
+        let boot = nudge_record::boot_id(Path::new("/proc"));
+        let record = Open::create(&self.places, &boot, sleeper.key(), sleeper.pid(), "cat").expect("record");
+        record.set(phase).expect("record");
+    }
+}
+
+/// `cat` in a read from a pipe.
+struct Sleeper {
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Sleeper {
+    fn new() -> Self {
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("cat");
+        let stdin = child.stdin.take();
+        let sleeper = Self { child, stdin };
+        // until it has executed and sleeps in its read
+        sleeper.wait_for("asleep in its read", |stat| stat.state == b'S' && stat.comm == "cat");
+        sleeper
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn raw(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn stat(&self) -> Stat {
+        let text = fs::read(format!("/proc/{}/stat", self.pid())).expect("alive");
+        Stat::parse(&text).expect("stat")
+    }
+
+    fn key(&self) -> TaskKey {
+        TaskKey {
+            tid: self.pid(),
+            start_ticks: self.stat().start_ticks,
+        }
+    }
+
+    fn wait_for(&self, what: &str, is: impl Fn(&Stat) -> bool) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !is(&self.stat()) {
+            assert!(Instant::now() < end, "never {what}: {:?}", self.stat());
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.raw(), signal).expect("signal");
+    }
+
+    fn stop(&self) {
+        self.signal(Signal::STOP);
+        self.wait_for("stopped", |stat| stat.state == b'T');
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stat().state == b'T'
+    }
+
+    fn switches(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("alive");
+        let line = text.lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+        line.expect("a count").trim().parse().expect("a number")
+    }
+
+    /// What its parent, we, could learn of a stop that lasts.
+    fn stop_was_reported(&self) -> bool {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        waitid(WaitId::Pid(self.raw()), options).expect("waitid").is_some()
+    }
+
+    /// Its read goes on: what we write comes out, and it ends as it always does.
+    fn works(mut self) {
+        use std::io::{Read, Write};
+        self.stdin.take().expect("stdin").write_all(b"hello").expect("write");
+        let mut out = String::new();
+        self.child
+            .stdout
+            .take()
+            .expect("stdout")
+            .read_to_string(&mut out)
+            .expect("read");
+        assert_eq!(out, "hello");
+        assert!(self.child.wait().expect("wait").success());
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_nudged_reader_wakes_and_reads_on() {
+    let runtime = Runtime::new();
+    let nudger = Nudger::new(&runtime.places);
+    let sleeper = Sleeper::new();
+    for _ in 0..50 {
+        let before = sleeper.switches();
+        nudger.nudge(sleeper.key(), sleeper.pid(), "cat").expect("nudged");
+        sleeper.wait_for("asleep again", |stat| stat.state == b'S');
+        let end = Instant::now() + Duration::from_secs(5);
+        while sleeper.switches() == before {
+            assert!(Instant::now() < end, "it was not woken");
+            sleep(Duration::from_millis(1));
+        }
+        assert!(!sleeper.stop_was_reported());
+        sleeper.wait_for("asleep again", |stat| stat.state == b'S');
+    }
+    assert_eq!(runtime.records(), 0);
+    sleeper.works();
+}
+
+#[test]
+fn without_a_thread_pidfd_the_ids_reach_the_same_thread() {
+    let sleeper = Sleeper::new();
+    let target = open_by_ids(Path::new("/proc"), sleeper.key(), sleeper.pid()).expect("alive");
+    let before = sleeper.switches();
+    super::stop_and_continue(&target).expect("sent");
+    let end = Instant::now() + Duration::from_secs(5);
+    while sleeper.switches() == before {
+        assert!(Instant::now() < end, "it was not woken");
+        sleep(Duration::from_millis(1));
+    }
+    target.send(Signal::STOP).expect("sent");
+    sleeper.wait_for("stopped", |stat| stat.state == b'T');
+    target.send(Signal::CONT).expect("sent");
+    sleeper.works();
+}
+
+#[test]
+fn only_the_thread_meant_is_woken() {
+    // threads of this test process would be refused as the daemon's own: let another process have them
+    let Ok(mut child) = Command::new("python3")
+        .args([
+            "-c",
+            "import threading,time\nfor _ in range(4): threading.Thread(target=time.sleep,args=(60,)).start()",
+        ])
+        .spawn()
+    else {
+        panic!("this test needs python3");
+    };
+    let pid = child.id();
+    let tasks = |pid: u32| -> Vec<u32> {
+        let dir = fs::read_dir(format!("/proc/{pid}/task")).expect("alive");
+        dir.flatten()
+            .map(|e| e.file_name().to_string_lossy().parse().expect("a tid"))
+            .collect()
+    };
+    let count = |tid: u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).expect("alive");
+        let line = text.lines().find(|l| l.starts_with("voluntary_ctxt")).expect("a count");
+        line.split_whitespace().last().expect("a word").to_owned()
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    while tasks(pid).len() < 5 {
+        assert!(Instant::now() < end, "no threads");
+        sleep(Duration::from_millis(5));
+    }
+    sleep(Duration::from_millis(300));
+    let others: Vec<u32> = tasks(pid).into_iter().filter(|tid| *tid != pid).collect();
+    let (meant, rest) = others.split_first().expect("threads");
+    let stat = fs::read(format!("/proc/{pid}/task/{meant}/stat")).expect("alive");
+    let key = TaskKey {
+        tid: *meant,
+        start_ticks: Stat::parse(&stat).expect("stat").start_ticks,
+    };
+    let counts = || rest.iter().map(|tid| count(*tid)).collect::<Vec<_>>();
+    let runtime = Runtime::new();
+    let nudger = Nudger::new(&runtime.places);
+    let (mut woken, mut disturbed) = (0, 0);
+    for _ in 0..100 {
+        let (before, meant_before) = (counts(), count(*meant));
+        nudger.nudge(key, pid, "python3").expect("nudged");
+        let end = Instant::now() + Duration::from_secs(5);
+        while count(*meant) == meant_before && Instant::now() < end {
+            sleep(Duration::from_millis(2));
+        }
+        sleep(Duration::from_millis(2));
+        woken += u32::from(count(*meant) != meant_before);
+        disturbed += u32::from(counts() != before);
+    }
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    assert_eq!(woken, 100, "the thread meant was not woken");
+    // the thread can be quicker than the second signal; without the priority it is so half the time
+    assert!(disturbed <= 5, "other threads were woken {disturbed} times of 100");
+}
+
+#[test]
+fn another_identity_is_refused() {
+    let runtime = Runtime::new();
+    let nudger = Nudger::new(&runtime.places);
+    let sleeper = Sleeper::new();
+    let key = sleeper.key();
+    let older = TaskKey {
+        start_ticks: key.start_ticks - 1,
+        ..key
+    };
+    assert_eq!(nudger.nudge(older, sleeper.pid(), "cat"), Err(NotNudged::Gone));
+    assert_eq!(nudger.nudge(key, sleeper.pid() + 1, "cat"), Err(NotNudged::Gone));
+    let pid = sleeper.pid();
+    drop(sleeper);
+    assert_eq!(nudger.nudge(key, pid, "cat"), Err(NotNudged::Gone));
+    assert_eq!(runtime.records(), 0);
+}
+
+#[test]
+fn what_must_never_be_nudged_is_refused() {
+    let runtime = Runtime::new();
+    let nudger = Nudger::new(&runtime.places);
+    let own = std::process::id();
+    let key = |tid| TaskKey { tid, start_ticks: 0 };
+    for (tid, tgid) in [(0, 0), (1, 1), (5, 1), (own, own), (own + 1, own)] {
+        let refused = nudger.nudge(key(tid), tgid, "x").expect_err("refused");
+        assert!(matches!(refused, NotNudged::Never(_)), "{tid}: {refused}");
+    }
+    // kthreadd is always there; in a container it is not to be seen
+    let stat = fs::read("/proc/2/stat").expect("this test needs the initial pid namespace");
+    let stat = Stat::parse(&stat).expect("stat");
+    let kthread = TaskKey {
+        tid: 2,
+        start_ticks: stat.start_ticks,
+    };
+    let refused = nudger.nudge(kthread, 2, "kthreadd").expect_err("refused");
+    assert_eq!(refused.to_string(), "it is a kernel thread");
+    assert_eq!(runtime.records(), 0);
+}
+
+#[test]
+fn a_task_that_somebody_else_stopped_stays_stopped() {
+    let runtime = Runtime::new();
+    let nudger = Nudger::new(&runtime.places);
+    let sleeper = Sleeper::new();
+    sleeper.stop();
+    let refused = nudger.nudge(sleeper.key(), sleeper.pid(), "cat").expect_err("refused");
+    assert!(matches!(refused, NotNudged::NotNow(_)), "{refused}");
+    assert!(sleeper.is_stopped());
+    assert_eq!(runtime.records(), 0);
+    sleeper.signal(Signal::CONT);
+    sleeper.works();
+}
+
+#[test]
+fn a_traced_task_is_left_alone() {
+    let sleeper = Sleeper::new();
+    let Ok(mut tracer) = Command::new("python3")
+        .args([
+            "-c",
+            "import ctypes,sys,time\nptrace=ctypes.CDLL(None).ptrace\nprint(ptrace(0x4206,int(sys.argv[1]),0,0),flush=True)\ntime.sleep(60)",
+            &sleeper.pid().to_string(),
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+    else {
+        panic!("this test needs python3");
+    };
+    let mut line = String::new();
+    let stdout = tracer.stdout.take().expect("stdout");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("read");
+    assert_eq!(line.trim(), "0", "PTRACE_SEIZE");
+    let runtime = Runtime::new();
+    let refused = Nudger::new(&runtime.places)
+        .nudge(sleeper.key(), sleeper.pid(), "cat")
+        .expect_err("refused");
+    tracer.kill().expect("kill");
+    tracer.wait().expect("wait");
+    assert_eq!(refused, NotNudged::NotNow("it is traced"));
+    sleeper.works();
+}
+
+#[test]
+fn without_a_record_nothing_is_sent() {
+    let runtime = Runtime::new();
+    let sleeper = Sleeper::new();
+    // a file where the directory should be
+    fs::write(&runtime.places.runtime, "").expect("write");
+    let before = sleeper.switches();
+    let refused = Nudger::new(&runtime.places)
+        .nudge(sleeper.key(), sleeper.pid(), "cat")
+        .expect_err("refused");
+    assert!(matches!(refused, NotNudged::NoRecord(_)), "{refused}");
+    sleep(Duration::from_millis(50));
+    assert_eq!(sleeper.switches(), before);
+}
+
+/// One death: the phase that the record is left in, what the task is like, and what must come of it.
+fn died(phase: Phase, before: impl Fn(&Sleeper), continued: bool, stopped_after: bool) {
+    let runtime = Runtime::new();
+    let sleeper = Sleeper::new();
+    runtime.record(&sleeper, phase);
+    before(&sleeper);
+    let expected = Recovered {
+        key: sleeper.key(),
+        tgid: sleeper.pid(),
+        comm: "cat".into(),
+        continued,
+    };
+    assert_eq!(recover(&runtime.places), [expected]);
+    assert_eq!(runtime.records(), 0);
+    sleep(Duration::from_millis(20));
+    assert_eq!(sleeper.is_stopped(), stopped_after);
+    assert_eq!(recover(&runtime.places), []);
+    if stopped_after {
+        sleeper.signal(Signal::CONT);
+    }
+    sleeper.works();
+}
+
+#[test]
+fn after_a_death_before_the_signals_a_strangers_stop_stays() {
+    died(Phase::Prepared, |_| (), false, false);
+    died(Phase::Prepared, Sleeper::stop, false, true);
+}
+
+#[test]
+fn after_a_death_between_the_signals_the_task_is_continued() {
+    died(Phase::Sending, |_| (), false, false);
+    died(Phase::Sending, Sleeper::stop, true, false);
+    // the signal is sent, and the recovery may come before the stop
+    let thread_stop = |sleeper: &Sleeper| {
+        let target = Target::open(Path::new("/proc"), sleeper.key(), sleeper.pid()).expect("alive");
+        target.send(Signal::STOP).expect("sent");
+    };
+    for _ in 0..20 {
+        died(Phase::Sending, thread_stop, true, false);
+    }
+}
+
+#[test]
+fn after_a_death_between_the_signals_another_stop_signal_is_not_ours() {
+    let tstp = |sleeper: &Sleeper| {
+        sleeper.signal(Signal::TSTP);
+        // an orphaned process group ignores SIGTSTP; ours is the test's own
+        sleeper.wait_for("stopped", |stat| stat.state == b'T');
+        assert_eq!(sleeper.stat().exit_code, 20, "the kernel tells which signal");
+    };
+    let stops = {
+        let probe = Sleeper::new();
+        probe.signal(Signal::TSTP);
+        sleep(Duration::from_millis(200));
+        probe.is_stopped()
+    };
+    if stops {
+        died(Phase::Sending, tstp, false, true);
+    } else {
+        // this test runs in an orphaned process group, where the kernel drops SIGTSTP: judge what it would have shown
+        let mut stat = Sleeper::new().stat();
+        stat.state = b'T';
+        let status = Status::default();
+        let seen = super::Glimpse { stat, status };
+        assert_eq!(super::is_stopped_by_us(&seen, 20), Some(false));
+    }
+}
+
+#[test]
+fn after_a_death_after_both_signals_a_strangers_stop_stays() {
+    died(Phase::Sent, |_| (), false, false);
+    died(Phase::Sent, Sleeper::stop, false, true);
+}
+
+#[test]
+fn a_record_of_another_boot_or_another_thread_touches_nobody() {
+    let runtime = Runtime::new();
+    let sleeper = Sleeper::new();
+    sleeper.stop();
+    let record = Open::create(&runtime.places, "another-boot", sleeper.key(), sleeper.pid(), "cat").expect("record");
+    record.set(Phase::Sending).expect("record");
+    assert_eq!(recover(&runtime.places), []);
+    let boot = nudge_record::boot_id(Path::new("/proc"));
+    let key = TaskKey {
+        start_ticks: 1,
+        ..sleeper.key()
+    };
+    let record = Open::create(&runtime.places, &boot, key, sleeper.pid(), "cat").expect("record");
+    record.set(Phase::Sending).expect("record");
+    assert!(!recover(&runtime.places)[0].continued);
+    assert!(sleeper.is_stopped());
+    assert_eq!(runtime.records(), 0);
+}
+
+#[test]
+fn threads_that_nudge_at_once_do_not_mistake_each_other_for_strangers() {
+    let runtime = Runtime::new();
+    let nudger = Nudger::new(&runtime.places);
+    let sleeper = Sleeper::new();
+    let (key, pid) = (sleeper.key(), sleeper.pid());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    match nudger.nudge(key, pid, "cat") {
+                        Ok(()) | Err(NotNudged::NotNow("it is no longer asleep")) => {}
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            });
+        }
+    });
+    sleeper.works();
+}

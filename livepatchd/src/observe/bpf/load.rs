@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Loads the programs, each on its own: what one kernel lacks is left out and named.
+//!
+//! Blocks for some milliseconds (a hundred and more under emulation): call it on a thread of its own. Everything that it parses is
+//! dropped before it returns.
+
+use aya::{
+    Btf as AyaBtf, Ebpf, EbpfLoader,
+    maps::{Array, PerCpuArray, RingBuf},
+    programs::{Iter, Program, ProgramError},
+};
+use livepatch_common::offset::Offset;
+
+use super::{
+    btf::{Btf, BtfError},
+    events::{Attachment, EventRing, LOST, RING},
+    log::{self, BpfLog},
+    lost::Lost,
+    offsets::Offsets,
+    scan::{GRANULES, PROGRAM, REQUEST, Scanner},
+};
+
+/// The object that the build script made.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/livepatch-ebpf"));
+
+/// The kernel's function that an iterator over tasks attaches to (`kernel/bpf/task_iter.c`).
+const ITERATOR_FUNCTION: &str = "bpf_iter_task";
+
+/// A program at the entry or exit of a kernel function.
+struct Tracer {
+    program: &'static str,
+    function: &'static str,
+    /// What is lost without it, and what is used instead.
+    loses: &'static str,
+}
+
+/// All of them. The functions are in `kernel/livepatch/transition.c`.
+const TRACERS: [Tracer; 6] = [
+    Tracer {
+        program: "start_transition",
+        function: "klp_start_transition",
+        loses: "the start of a transition is known only from the kernel log",
+    },
+    Tracer {
+        program: "try_complete_transition",
+        function: "klp_try_complete_transition",
+        loses: "the end of the kernel's rounds is not known: pending tasks are looked for once a second while a transition runs",
+    },
+    Tracer {
+        program: "complete_transition",
+        function: "klp_complete_transition",
+        loses: "the end of a transition is known only from the kernel log",
+    },
+    Tracer {
+        program: "reverse_transition",
+        function: "klp_reverse_transition",
+        loses: "a reversal by others is known only from the kernel log",
+    },
+    Tracer {
+        program: "force_transition",
+        function: "klp_force_transition",
+        loses: "that a transition was forced by others is known only from the kernel log",
+    },
+    Tracer {
+        program: "check_and_switch_task",
+        function: "klp_check_and_switch_task",
+        loses: "the kernel's own verdict on a task is not known: reasons come from stacks, and idle CPUs are not seen",
+    },
+];
+
+/// Nothing can be had by BPF.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// No usable BTF.
+    #[error("BPF cannot be used: {0}")]
+    Btf(#[from] BtfError),
+    /// The kernel refuses maps or programs: no rights, or no BPF.
+    #[error("BPF cannot be used: {0}")]
+    Load(#[from] aya::EbpfError),
+}
+
+/// What this kernel gives by BPF.
+pub struct BpfSource {
+    /// Answers questions about all tasks.
+    pub scanner: Option<Scanner>,
+    /// Tells what transitions do; no longer there on kernels without live patching.
+    pub events: Option<EventRing>,
+    /// Debug lines of the programs, if they were asked for.
+    pub log: Option<BpfLog>,
+    /// What it does not give.
+    pub lost_knowledge: Vec<Lost>,
+}
+
+/// Loads and attaches everything that this kernel has.
+pub fn load() -> Result<BpfSource, Unavailable> {
+    let btf = Btf::of_running_kernel()?;
+    let offsets = Offsets::of(&btf)?;
+    let functions: Vec<&str> = std::iter::once(ITERATOR_FUNCTION)
+        .chain(TRACERS.iter().map(|tracer| tracer.function))
+        .collect();
+    let index = btf.index_for_aya(&functions)?;
+    drop(btf);
+
+    let debug = tracing::enabled!(target: "livepatchd::bpf", tracing::Level::DEBUG);
+    let log_level = if debug { aya_log::Level::Debug as u8 } else { 0 };
+    let mut loader = EbpfLoader::new();
+    loader
+        // no relocations, so no need to read BTF again
+        .btf(None)
+        .override_global("OFFSETS", offsets.table().as_slice(), true)
+        .override_global(log::LEVEL, &log_level, true);
+    if !debug {
+        loader.map_max_entries(log::MAP, 4096);
+    }
+    let mut object = loader.load(OBJECT)?;
+
+    let mut lost_knowledge = Vec::new();
+    let events = events(&mut object, &index, &offsets, &mut lost_knowledge);
+    let log = if debug { BpfLog::of(&mut object).ok() } else { None };
+    let scanner = match scanner(object, &index, &offsets) {
+        Ok(scanner) => {
+            lost_knowledge.extend(offsets.lost());
+            Some(scanner)
+        }
+        Err(why) => {
+            lost_knowledge.push(Lost::Iterator { why });
+            None
+        }
+    };
+    Ok(BpfSource {
+        scanner,
+        events,
+        log,
+        lost_knowledge,
+    })
+}
+
+fn events(object: &mut Ebpf, index: &AyaBtf, offsets: &Offsets, lost: &mut Vec<Lost>) -> Option<EventRing> {
+    if !offsets.has(Offset::TaskPatchState) {
+        lost.push(Lost::PatchState);
+        return None;
+    }
+    let maps = object
+        .take_map(RING)
+        .zip(object.take_map(LOST))
+        .ok_or_else(|| "not in the object".to_owned())
+        .and_then(|(ring, counter)| {
+            let ring = RingBuf::try_from(ring).map_err(|why| words(&why))?;
+            let counter = PerCpuArray::try_from(counter).map_err(|why| words(&why))?;
+            Ok((ring, counter))
+        });
+    let (ring, counter) = match maps {
+        Ok(maps) => maps,
+        Err(why) => {
+            lost.push(Lost::Events { why });
+            return None;
+        }
+    };
+    let mut attached = Vec::with_capacity(TRACERS.len());
+    for tracer in TRACERS {
+        match attach(object, index, &tracer) {
+            Ok(attachment) => attached.push(attachment),
+            Err(why) => lost.push(Lost::Function {
+                function: tracer.function,
+                knowledge: tracer.loses,
+                why,
+            }),
+        }
+    }
+    (!attached.is_empty()).then(|| EventRing::new(attached, ring, counter))
+}
+
+fn attach(object: &mut Ebpf, index: &AyaBtf, tracer: &Tracer) -> Result<Attachment, String> {
+    let attachment = match object.program_mut(tracer.program) {
+        Some(Program::FEntry(program)) => program
+            .load(tracer.function, index)
+            .and_then(|()| program.attach())
+            .and_then(|link| program.take_link(link))
+            .map(Attachment::Entry),
+        Some(Program::FExit(program)) => program
+            .load(tracer.function, index)
+            .and_then(|()| program.attach())
+            .and_then(|link| program.take_link(link))
+            .map(Attachment::Exit),
+        _ => return Err("not in the object".to_owned()),
+    };
+    attachment.map_err(|why| match why {
+        ProgramError::Btf(aya::BtfError::UnknownBtfTypeName { .. }) => "not traceable in this kernel".to_owned(),
+        other => words(&other),
+    })
+}
+
+fn scanner(mut object: Ebpf, index: &AyaBtf, offsets: &Offsets) -> Result<Scanner, String> {
+    if let Some(missing) = offsets.missing_essential() {
+        return Err(format!("BTF does not name {missing:?}"));
+    }
+    let (request, granules) = object
+        .take_map(REQUEST)
+        .zip(object.take_map(GRANULES))
+        .ok_or_else(|| "not in the object".to_owned())?;
+    let request = Array::try_from(request).map_err(|why| words(&why))?;
+    let granules = Array::try_from(granules).map_err(|why| words(&why))?;
+    let program: &mut Iter = object
+        .program_mut(PROGRAM)
+        .ok_or_else(|| "not in the object".to_owned())?
+        .try_into()
+        .map_err(|why: ProgramError| words(&why))?;
+    program.load("task", index).map_err(|why| words(&why))?;
+    Ok(Scanner::new(
+        object,
+        request,
+        granules,
+        offsets.has(Offset::TaskPatchState),
+    ))
+}
+
+/// An error with its causes on one line; in full (with the verifier's output) only to those who debug.
+fn words(error: &dyn std::error::Error) -> String {
+    tracing::debug!(target: "livepatchd::bpf", "{error}");
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_words = cause.to_string();
+        if !words.contains(&cause_words) {
+            words.push_str(": ");
+            words.push_str(&cause_words);
+        }
+        source = cause.source();
+    }
+    words.lines().next().unwrap_or_default().to_owned()
+}

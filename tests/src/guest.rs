@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a scenario works with: the machine it runs in. One file for each thing of that machine; [`Guest`] hands them out.
+//!
+//! Nothing here knows what livepatchd should do. It acts and observes, with a bound on every wait.
+
+mod bus;
+mod cleanup;
+mod command;
+mod ctl;
+mod journal;
+mod kernel_log;
+mod module;
+mod patch;
+mod runner;
+mod scope;
+mod target;
+mod task;
+mod workload;
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+pub use bus::Bus;
+pub use command::{Call, Output};
+pub use ctl::Ctl;
+pub use journal::{Entry, Journal};
+pub use kernel_log::KernelLog;
+pub use module::Module;
+pub use patch::Patch;
+pub use runner::{run_one, run_plan};
+pub use target::{Queue, Target};
+pub use task::Task;
+pub use workload::Workload;
+
+/// The machine a scenario runs in.
+#[derive(Debug, Default)]
+pub struct Guest {
+    /// No state: everything is read from the machine when asked for.
+    _private: (),
+}
+
+impl Guest {
+    /// A command to run with a bound: `guest.call("systemctl", ["is-active", "livepatchd"]).run()?`.
+    pub fn call<I: IntoIterator<Item = A>, A: Into<String>>(&self, program: &str, arguments: I) -> Call {
+        Call::new(program, arguments)
+    }
+
+    /// The target module's files; it must be loaded.
+    pub fn target(&self) -> Target {
+        Target
+    }
+
+    /// Loads the target module and gives its files.
+    pub fn load_target(&self) -> Result<Target> {
+        self.module("tgt").load()?;
+        Ok(Target)
+    }
+
+    /// A module of `tests/modules`, by name.
+    pub fn module(&self, name: &str) -> Module {
+        Module::sample(name)
+    }
+
+    /// A live patch as the kernel shows it, by name; it need not exist.
+    pub fn patch(&self, name: &str) -> Patch {
+        Patch::named(name)
+    }
+
+    /// A helper process of the `workload` program: `guest.workload(["read", "/proc/tgt/wait", "--threads", "8"])?`.
+    pub fn workload<I: IntoIterator<Item = A>, A: Into<String>>(&self, arguments: I) -> Result<Workload> {
+        Workload::start(arguments)
+    }
+
+    /// What is written to the journal from now on.
+    pub fn journal(&self) -> Result<Journal> {
+        Journal::from_now()
+    }
+
+    /// What the kernel logs from now on.
+    pub fn kernel_log(&self) -> Result<KernelLog> {
+        KernelLog::from_now()
+    }
+
+    /// livepatchctl.
+    pub fn ctl(&self) -> Ctl {
+        Ctl
+    }
+
+    /// The daemon's bus name, through busctl.
+    pub fn bus(&self) -> Bus {
+        Bus
+    }
+
+    /// Release of the running kernel, such as `7.2.12+deb13-cloud-amd64`.
+    pub fn kernel_release(&self) -> Result<String> {
+        Ok(fs::read_to_string("/proc/sys/kernel/osrelease")
+            .context("kernel release")?
+            .trim()
+            .to_owned())
+    }
+
+    /// Tells something worth knowing also when the scenario passes: a figure it measured.
+    #[expect(clippy::print_stdout, reason = "the runner keeps what a scenario writes")]
+    pub fn note(&self, text: &str) {
+        println!("{text}");
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The daemon's D-Bus interface through busctl, which is neither its client nor its library.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::command::Call;
+
+const NAME: &str = "org.livepatch.Manager";
+const PATH: &str = "/org/livepatch/Manager";
+
+/// The manager object on the system bus.
+#[derive(Debug, Clone, Copy)]
+pub struct Bus;
+
+impl Bus {
+    /// Any method of the manager: `bus.call("Apply", ["s", "/root/samples/lp.ko"])`.
+    pub fn call<I: IntoIterator<Item = A>, A: Into<String>>(self, method: &str, signature_and_arguments: I) -> Call {
+        let words = ["--json=short", "call", NAME, PATH, NAME, method].map(str::to_owned);
+        Call::new(
+            "busctl",
+            words
+                .into_iter()
+                .chain(signature_and_arguments.into_iter().map(Into::into)),
+        )
+    }
+
+    /// A property of the manager.
+    pub fn property(self, name: &str) -> Result<Value> {
+        property(PATH, NAME, name)
+    }
+
+    /// A property of a patch object.
+    pub fn patch_property(self, patch: &str, name: &str) -> Result<Value> {
+        property(&format!("{PATH}/patch/{patch}"), "org.livepatch.Patch", name)
+    }
+}
+
+fn property(path: &str, interface: &str, name: &str) -> Result<Value> {
+    let text = Call::new("busctl", ["--json=short", "get-property", NAME, path, interface, name]).ok()?;
+    let answer: Value = serde_json::from_str(&text).with_context(|| format!("busctl printed {text:?}"))?;
+    Ok(answer["data"].clone())
+}

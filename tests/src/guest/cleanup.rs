@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Bringing the machine back to where the first scenario found it. It must succeed: a scenario that runs on the leavings
+//! of another proves nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::command::Call;
+use super::module::Module;
+use super::patch::Patch;
+use super::scope::Scope;
+use super::target::Target;
+use crate::plan::SAMPLES;
+use crate::wait;
+
+/// With nobody stuck the kernel needs a second or two for a transition; emulated and loaded, several times that.
+const TRANSITION_WITHIN: Duration = Duration::from_secs(60);
+/// A replaced or reverted patch lets go of its module a moment later, from a work queue.
+const MODULE_WITHIN: Duration = Duration::from_secs(10);
+/// What scenarios change of the daemon's configuration, and where they override its unit.
+const CONFIGURATION: &str = "/etc/livepatchd";
+const OVERRIDES: &str = "/run/systemd/system/livepatchd.service.d";
+
+/// The state to come back to.
+#[derive(Debug)]
+pub(super) struct Pristine {
+    daemon: bool,
+    configuration: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Pristine {
+    /// Remembers the state of a machine that nothing has run on yet.
+    pub(super) fn remember(daemon: bool) -> Result<Self> {
+        Ok(Self {
+            daemon,
+            configuration: files_of(Path::new(CONFIGURATION))?,
+        })
+    }
+
+    /// Undoes everything a scenario may have done, in the order in which things hold each other.
+    pub(super) fn restore(&self, scope: &Scope) -> Result<()> {
+        scope.kill(release_everybody)?;
+        stop_units()?;
+        // A transition that is not about to end hangs on the daemon's helpers as well: the daemon goes after it.
+        revert_all()?;
+        unload_samples()?;
+        fs::write("/proc/sys/kernel/ftrace_enabled", "1").context("kernel.ftrace_enabled")?;
+        if self.daemon { self.restore_daemon() } else { Ok(()) }
+    }
+
+    fn restore_daemon(&self) -> Result<()> {
+        if Path::new(OVERRIDES).exists() {
+            fs::remove_dir_all(OVERRIDES).context(OVERRIDES)?;
+            Call::new("systemctl", ["daemon-reload"]).ok()?;
+        }
+        let now = files_of(Path::new(CONFIGURATION))?;
+        for path in now.keys().filter(|path| !self.configuration.contains_key(*path)) {
+            fs::remove_file(path)?;
+        }
+        for (path, contents) in &self.configuration {
+            if now.get(path) != Some(contents) {
+                fs::write(path, contents)?;
+            }
+        }
+        Call::new("systemctl", ["reset-failed", "livepatchd.service"]).run()?;
+        Call::new("systemctl", ["restart", "livepatchd.service"])
+            .ok()
+            .map(drop)
+            .context("livepatchd does not start again")
+    }
+}
+
+fn release_everybody() -> Result<()> {
+    if Module::sample("tgt").loaded() {
+        Target.release_all()
+    } else {
+        Ok(())
+    }
+}
+
+/// Units that scenarios start are called `test-…`.
+fn stop_units() -> Result<()> {
+    let units = Call::new("systemctl", ["list-units", "--all", "--plain", "--no-legend", "test-*"]).ok()?;
+    if units.trim().is_empty() {
+        return Ok(());
+    }
+    Call::new("systemctl", ["stop", "test-*"]).ok()?;
+    Call::new("systemctl", ["reset-failed", "test-*"]).run().map(drop)
+}
+
+fn revert_all() -> Result<()> {
+    // One transition at a time is all the kernel has: first the one that runs.
+    let mut patches = Patch::all()?;
+    patches.sort_by_key(|patch| !patch.in_transition().unwrap_or(false));
+    for patch in patches {
+        if patch.enabled()? {
+            patch.set_enabled(false)?;
+        }
+        patch.wait_reverted(TRANSITION_WITHIN)?;
+    }
+    Ok(())
+}
+
+/// Patches before the target; names sort that way.
+fn unload_samples() -> Result<()> {
+    for path in files_of_folder(Path::new(SAMPLES))? {
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let module = Module::sample(name);
+        if !module.loaded() {
+            continue;
+        }
+        let mut last = None;
+        let gone = wait::until(MODULE_WITHIN, &format!("{name} to be unloaded"), || {
+            last = module.unload().err();
+            Ok(last.is_none() || !module.loaded())
+        });
+        gone.with_context(|| last.map(|error| error.to_string()).unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+fn files_of_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| folder.display().to_string())?,
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn files_of(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let paths = files_of_folder(folder)?.into_iter().filter(|path| path.is_file());
+    paths.map(|path| Ok((path.clone(), fs::read(&path)?))).collect()
+}

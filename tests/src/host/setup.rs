@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The setup scripts from Rust: each prints on standard output the one thing it was run for. They do nothing when that is
+//! in the cache already, so they are simply run every time.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// A stock kernel with our modules for it.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// As asked for: `7.2`.
+    pub series: String,
+    /// As found: `7.2.12+deb13-cloud-amd64`.
+    pub release: String,
+    /// The folder of our modules.
+    pub modules: PathBuf,
+}
+
+impl Kernel {
+    /// The newest kernel of a series.
+    pub fn newest(series: &str) -> Result<Self> {
+        let release = script("setup/kernel.sh", &[series])?;
+        let modules = PathBuf::from(script("modules/build.sh", &[series])?);
+        Ok(Self {
+            series: series.to_owned(),
+            release,
+            modules,
+        })
+    }
+
+    /// The bootable image.
+    pub fn image(&self) -> Result<PathBuf> {
+        Ok(cache()?.join(format!("kernel-{}", self.release)).join("vmlinuz"))
+    }
+
+    /// Its first two numbers.
+    pub fn version(&self) -> Result<(u32, u32)> {
+        let mut numbers = self.release.split(['.', '+', '-']).map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+            _ => anyhow::bail!("{} does not begin with a version", self.release),
+        }
+    }
+}
+
+/// Fetches and builds all there is, two things at a time.
+pub fn prepare(series: &[String]) -> Result<()> {
+    let status = Command::new(tests_folder().join("setup/all.sh"))
+        .args(series)
+        .status()
+        .context("setup/all.sh")?;
+    ensure!(status.success(), "tests/setup/all.sh ended with {status}");
+    Ok(())
+}
+
+/// The guest's root file system, packed.
+pub(super) fn userland() -> Result<PathBuf> {
+    script("setup/userland.sh", &[]).map(PathBuf::from)
+}
+
+/// Where the scripts keep things; the rule stands in setup/lib.sh.
+pub(super) fn cache() -> Result<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    variable("LIVEPATCHD_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("livepatchd")))
+        .or_else(|| variable("HOME").map(|folder| folder.join(".cache/livepatchd")))
+        .context("no HOME to keep a cache in")
+}
+
+/// The folder of this package.
+pub(super) fn tests_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The folder of the workspace.
+pub(super) fn workspace() -> &'static Path {
+    tests_folder().parent().unwrap_or(tests_folder())
+}
+
+fn script(path: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(tests_folder().join(path))
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("starting tests/{path}"))?;
+    ensure!(output.status.success(), "tests/{path} ended with {}", output.status);
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The registry of scenarios: one file for each noun, one sentence for each scenario. tests/README.md says how to add one.
+
+mod crowd;
+mod kernel_alone;
+mod userland;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::guest::Guest;
+
+/// Every file, with its name, in the order in which they run: what the others rely on comes first.
+const FILES: &[(&str, &[Scenario])] = &[
+    ("userland", userland::SCENARIOS),
+    ("kernel_alone", kernel_alone::SCENARIOS),
+    ("crowd", crowd::SCENARIOS),
+];
+
+/// Longer programs that speak to the user, by name: the demonstration, the benchmark.
+const PROGRAMS: &[(&str, Work)] = &[];
+
+/// What a scenario or a program does in the guest; an error is its failure.
+pub type Work = fn(&Guest) -> Result<()>;
+
+/// Which kernels a scenario is run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernels {
+    /// The main target, 7.2 and newer.
+    Main,
+    /// All, from 6.1 on.
+    All,
+    /// From this one on.
+    Since(u32, u32),
+}
+
+/// Something that must be seen in a real kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// A sentence that is true when it passes.
+    pub name: &'static str,
+    /// Which kernels it is run on.
+    pub kernels: Kernels,
+    /// Whether it speaks of livepatchd; the others are anchors: facts of the kernel and of this harness.
+    pub daemon: bool,
+    /// It is killed, and has failed, after this.
+    pub bound: Duration,
+    /// What it does.
+    pub run: Work,
+}
+
+impl Scenario {
+    /// A scenario of livepatchd on the main kernel, with a minute to end.
+    pub const fn new(name: &'static str, run: Work) -> Self {
+        Self {
+            name,
+            kernels: Kernels::Main,
+            daemon: true,
+            bound: Duration::from_secs(60),
+            run,
+        }
+    }
+
+    /// A scenario that needs no livepatchd.
+    pub const fn anchor(name: &'static str, run: Work) -> Self {
+        Self {
+            daemon: false,
+            ..Self::new(name, run)
+        }
+    }
+
+    /// On these kernels.
+    #[must_use]
+    pub const fn on(self, kernels: Kernels) -> Self {
+        Self { kernels, ..self }
+    }
+
+    /// With so many seconds to end.
+    #[must_use]
+    pub const fn within_secs(self, seconds: u64) -> Self {
+        Self {
+            bound: Duration::from_secs(seconds),
+            ..self
+        }
+    }
+
+    fn fits(&self, version: (u32, u32)) -> bool {
+        match self.kernels {
+            Kernels::Main => version >= (7, 2),
+            Kernels::All => true,
+            Kernels::Since(major, minor) => version >= (major, minor),
+        }
+    }
+}
+
+/// The scenarios for a kernel, whose file is called as the filter says or whose name contains it.
+pub fn select(version: (u32, u32), daemon: bool, filter: &str) -> Vec<&'static Scenario> {
+    let wanted = filter.to_lowercase();
+    let matches =
+        move |file: &str, scenario: &Scenario| file == wanted || scenario.name.to_lowercase().contains(&wanted);
+    FILES
+        .iter()
+        .flat_map(|(file, scenarios)| scenarios.iter().map(move |scenario| (*file, scenario)))
+        .filter(|(file, scenario)| scenario.fits(version) && (daemon || !scenario.daemon) && matches(file, scenario))
+        .map(|(_, scenario)| scenario)
+        .collect()
+}
+
+/// The scenario of that name.
+pub fn find(name: &str) -> Result<&'static Scenario> {
+    let mut all = FILES.iter().flat_map(|(_, scenarios)| scenarios.iter());
+    all.find(|scenario| scenario.name == name)
+        .with_context(|| format!("no scenario is called \"{name}\""))
+}
+
+/// The program of that name.
+pub fn program(name: &str) -> Result<Work> {
+    let found = PROGRAMS
+        .iter()
+        .find(|(program, _)| *program == name)
+        .map(|(_, run)| *run);
+    found.with_context(|| format!("there is no program {name} in tests/src/scenarios.rs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_scenarios_have_the_same_name() {
+        let names: Vec<_> = FILES
+            .iter()
+            .flat_map(|(_, scenarios)| scenarios.iter().map(|scenario| scenario.name))
+            .collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn a_filter_takes_a_whole_file_or_parts_of_names() {
+        assert_eq!(select((7, 2), false, "userland").len(), userland::SCENARIOS.len());
+        assert_eq!(select((7, 2), false, "sigstop").len(), 2);
+        assert!(select((7, 2), false, "no such thing").is_empty());
+    }
+}

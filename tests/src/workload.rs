@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the `workload` program does in the guest, and how it tells: one JSON object a line on standard output.
+//!
+//! It is a program of its own, not a thread of the scenario, so that it can be stuck, stopped and killed.
+
+pub mod forks;
+pub mod readers;
+pub mod sleepers;
+pub mod tracer;
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// Enough for the deepest call made here; 20,000 threads with the usual 2 MiB would not fit a test machine.
+const STACK_BYTES: usize = 32 * 1024;
+
+/// One thing a workload tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A thread is about to read, and will be inside in a moment.
+    Reading {
+        /// Process.
+        pid: i32,
+        /// Thread.
+        tid: i32,
+    },
+    /// A thread's read came back.
+    Returned {
+        /// Process.
+        pid: i32,
+        /// Thread.
+        tid: i32,
+        /// Bytes read.
+        bytes: usize,
+        /// The error's number, 0 for none.
+        errno: i32,
+    },
+    /// All threads of a process sleep, or work.
+    Settled {
+        /// Process.
+        pid: i32,
+        /// How many threads it has besides the first.
+        threads: usize,
+    },
+    /// The threads that are not stuck went on working.
+    Progress {
+        /// Process.
+        pid: i32,
+        /// Rounds of work since the start, all threads together.
+        rounds: u64,
+        /// Longest time in which one of those threads did nothing, in milliseconds.
+        longest_gap_ms: u64,
+    },
+    /// Processes were made, and ended, until now.
+    Forked {
+        /// How many.
+        count: u64,
+    },
+    /// A thread is under our ptrace and stopped by it.
+    Tracing {
+        /// The traced thread.
+        tid: i32,
+    },
+}
+
+impl Event {
+    /// Writes it as one line, in one piece.
+    pub fn tell(self) -> Result<()> {
+        let mut line = serde_json::to_string(&self)?;
+        line.push('\n');
+        std::io::stdout().lock().write_all(line.as_bytes())?;
+        Ok(())
+    }
+}
+
+fn pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+fn tid() -> i32 {
+    rustix::thread::gettid().as_raw_nonzero().get()
+}
