@@ -5,11 +5,12 @@
 //! All paths come from [`crate::model::place::Places`].
 
 pub mod bpf;
-pub mod freezer;
+mod freezer;
 pub mod kernel;
 pub mod kmsg;
 pub mod module_file;
 pub mod procfs;
+pub mod scan;
 pub mod sighting;
 mod source;
 pub mod stack;
