@@ -12,7 +12,24 @@ use super::{
     sighting::{Seen, Witness},
     stack::Affected,
 };
-use crate::model::{patch::Core, place::Places, task::Sighting};
+use crate::model::{
+    patch::{Core, Direction, Function, PatchName},
+    place::Places,
+    task::Sighting,
+};
+
+/// Which transition to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The core.
+    pub core: Core,
+    /// The patch.
+    pub patch: &'a PatchName,
+    /// Where its tasks go.
+    pub direction: Direction,
+    /// Its functions.
+    pub functions: &'a [Function],
+}
 
 /// What a pass found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,18 +73,29 @@ impl Scanner {
 
     /// From now on asks the kernel instead, and /proc only if it does not answer.
     pub fn use_bpf(&mut self, scanner: bpf::scan::Scanner) {
-        self.by_bpf = Some(scanner);
+        self.by_bpf = Some(scanner).filter(bpf::scan::Scanner::has_patch_state);
     }
 
-    /// Finds the tasks that have not reached the target of this core's transition.
-    pub fn pending(&mut self, core: Core, affected: &Affected<'_>) -> Result<Found, ScanFailed> {
+    /// Finds the tasks that have not reached the target.
+    pub fn pending(&mut self, asked: Asked<'_>) -> Result<Found, ScanFailed> {
+        let Asked {
+            core,
+            patch,
+            direction,
+            functions,
+        } = asked;
+        let affected = &Affected {
+            patch,
+            direction,
+            functions,
+        };
         if core != Core::Kernel {
             return Err(ScanFailed::Core(core));
         }
         let Some(by_bpf) = &mut self.by_bpf else {
             return Ok(procfs::pass(&self.places, affected)?);
         };
-        match by_bpf.pass(Question::Pending(affected.direction)) {
+        match by_bpf.pass(Question::Pending(direction)) {
             Ok(pass) => {
                 let mut witness = Witness::new(&self.places);
                 let pending = pass.tasks.iter().map(|task| witness.sighting(seen(task), affected));

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
-use super::{ScanFailed, Scanner, seen};
+use super::{Asked, ScanFailed, Scanner, seen};
 use crate::{
     model::{
         patch::{Core, Direction, Function, PatchName},
@@ -29,12 +29,12 @@ fn function(name: &str) -> [Function; 1] {
 #[test]
 fn a_core_whose_tasks_cannot_be_seen_is_told_so() {
     let lp = PatchName::new("lp").expect("a name");
-    let affected = Affected {
+    let refused = Scanner::new(Places::system(None)).pending(Asked {
+        core: Core::KlpRs,
         patch: &lp,
         direction: Direction::Patching,
         functions: &[],
-    };
-    let refused = Scanner::new(Places::system(None)).pending(Core::KlpRs, &affected);
+    });
     assert!(matches!(refused, Err(ScanFailed::Core(Core::KlpRs))));
 }
 
