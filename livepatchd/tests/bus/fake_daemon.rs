@@ -182,22 +182,19 @@ impl State {
                 let id = self.begin(bus, JobKind::Apply, &patch, options.or(&Rules::default()));
                 (Ok(Answer::Job(id)), Some((id, JobResult::Done)))
             }
-            Incoming::Revert { patch, options, .. } => match self.find(patch) {
-                Err(refusal) => (Err(refusal), None),
-                Ok(_) => {
-                    let id = self.begin(bus, JobKind::Revert, patch, options.or(&Rules::default()));
-                    (Ok(Answer::Job(id)), Some((id, JobResult::Done)))
+            Incoming::Revert { patch, options, .. } => {
+                if let Err(refusal) = self.find(patch) {
+                    return (Err(refusal), None);
                 }
-            },
+                let id = self.begin(bus, JobKind::Revert, patch, options.or(&Rules::default()));
+                (Ok(Answer::Job(id)), Some((id, JobResult::Done)))
+            }
             Incoming::Cancel { patch, .. } => self.overrule(bus, JobKind::Cancel, patch, JobResult::Cancelled),
             Incoming::Force { patch, .. } => self.overrule(bus, JobKind::Force, patch, JobResult::Done),
-            Incoming::Nudge { patch, .. } => match self.moving(patch) {
-                Err(refusal) => (Err(refusal), None),
-                Ok(()) => {
-                    let number = self.snapshot.blockers.len();
-                    (Ok(Answer::Nudging(u32::try_from(number).unwrap())), None)
-                }
-            },
+            Incoming::Nudge { patch, .. } => {
+                let number = u32::try_from(self.snapshot.blockers.len()).unwrap();
+                (self.moving(patch).map(|()| Answer::Nudging(number)), None)
+            }
         }
     }
 
@@ -250,15 +247,12 @@ impl State {
             PatchState::Disabling
         };
         let mut changes = vec![Change::JobStarted(id)];
-        match self.find(patch) {
-            Ok(place) => {
-                self.snapshot.patches[place] = self::patch(patch.as_str(), to);
-                changes.push(Change::PatchChanged(patch.clone()));
-            }
-            Err(_) => {
-                self.snapshot.patches.push(self::patch(patch.as_str(), to));
-                changes.push(Change::PatchAppeared(patch.clone()));
-            }
+        if let Ok(place) = self.find(patch) {
+            self.snapshot.patches[place] = self::patch(patch.as_str(), to);
+            changes.push(Change::PatchChanged(patch.clone()));
+        } else {
+            self.snapshot.patches.push(self::patch(patch.as_str(), to));
+            changes.push(Change::PatchAppeared(patch.clone()));
         }
         self.snapshot.blockers = vec![blocker(patch.as_str())];
         self.snapshot.transition = Some(patch.clone());
