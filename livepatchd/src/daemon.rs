@@ -219,9 +219,6 @@ impl Daemon {
         if changes.is_empty() {
             return;
         }
-        if self.model.transitions().next().is_none() {
-            self.work.rest();
-        }
         for change in changes {
             journal::tell(change, &self.model);
             self.keep(change);
