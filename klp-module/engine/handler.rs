@@ -7,7 +7,7 @@ use kernel::{prelude::*, sync::Arc};
 use super::{state::Core, tasks::Tasks};
 use crate::{
     kernel_api::{
-        published::{PreemptOff, Published},
+        published::{PreemptOff, Published, Reentry},
         task::{Still, Walk},
     },
     pure::{
@@ -69,8 +69,9 @@ impl Table {
         self.slots.is_empty() && self.tasks.is_none() && self.complete.is_empty()
     }
 
-    /// Moves a task to where the transition goes, if its stack allows that.
-    pub(crate) fn try_move(&self, tasks: &Tasks, task: &Still<'_>) -> Verdict {
+    /// Moves a task to where the transition goes, if its stack allows that. `entering` is for the handler alone: where it
+    /// was called from.
+    pub(crate) fn try_move(&self, tasks: &Tasks, task: &Still<'_>, mut entering: Option<usize>) -> Verdict {
         let patched = tasks.target_patched();
         if tasks.is_patched(task.key()) == patched || task.is_dead() {
             return Verdict::Moved;
@@ -78,7 +79,7 @@ impl Table {
         let leaves = if patched { &self.old_code } else { &self.new_code };
         let mut inside = None;
         let walk = task.walk_stack(|address| {
-            inside = stack_verdict::inside(leaves, &self.ips, address);
+            inside = stack_verdict::inside(leaves, &self.ips, &mut entering, address);
             inside.is_some()
         });
         match (walk, inside) {
@@ -111,12 +112,31 @@ pub(crate) fn in_transition<'a>(proof: PreemptOff<'a>) -> Option<(&'a Table, &'a
     Some((table, table.tasks.as_deref()?))
 }
 
-/// Where `task` goes on when it enters the function that calls out at `ip`; 0 is the original. Must stay free of calls to
-/// anything that is traced, and of panics.
+/// Where `task`, which is the caller, goes on when it enters the function that calls out at `ip`; 0 is the original. Must
+/// stay free of panics and, but for [`reenter`], of calls to anything that is traced.
 #[inline]
-pub(crate) fn choose(proof: PreemptOff<'_>, ip: usize, task: usize) -> usize {
+pub(crate) fn choose(proof: PreemptOff<'_>, ip: usize, task: &Still<'_>) -> usize {
     let Some(table) = CURRENT.read(proof) else { return 0 };
-    ip_table::choose(&table.slots, ip, || table.tasks.as_ref().is_none_or(|tasks| tasks.is_patched(task)))
+    ip_table::choose(&table.slots, ip, || {
+        let Some(tasks) = table.tasks.as_deref() else { return true };
+        let patched = tasks.is_patched(task.key());
+        if patched == tasks.target_patched() || !task.never_leaves_kernel() {
+            return patched;
+        }
+        reenter(proof, table, tasks, ip, task);
+        tasks.is_patched(task.key())
+    })
+}
+
+/// A kernel thread that lives inside a patched function is never seen outside of it, except here: at its next entry, before
+/// anything is chosen. It moves when nothing else that is affected is on its stack.
+#[cold]
+fn reenter(proof: PreemptOff<'_>, table: &Table, tasks: &Tasks, ip: usize, task: &Still<'_>) {
+    // The walk calls functions that may be patched themselves: those just get what the task has.
+    let Some(_once) = Reentry::begin(proof) else { return };
+    if table.try_move(tasks, task, Some(ip)) == Verdict::Moved {
+        tasks.moved_by_hook();
+    }
 }
 
 /// Does every task have this patch?

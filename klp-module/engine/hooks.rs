@@ -11,7 +11,7 @@ use crate::{
 /// On the way to user space, at the start of schedule(), and for an idle task about to run.
 pub(crate) fn at_safe_point(proof: PreemptOff<'_>, task: &Still<'_>) {
     let Some((table, tasks)) = handler::in_transition(proof) else { return };
-    if tasks.is_patched(task.key()) != tasks.target_patched() && table.try_move(tasks, task) == Verdict::Moved {
+    if tasks.is_patched(task.key()) != tasks.target_patched() && table.try_move(tasks, task, None) == Verdict::Moved {
         tasks.moved_by_hook();
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         ftrace::Redirect,
         hooks::Hooks,
         published,
-        task,
+        task::{self, Seen},
         thread,
     },
     pure::{
@@ -174,7 +174,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     let mut left = 0usize;
     // Whoever is running now. An idle task is not in the task list: it is counted here.
     task::each_running(|task| {
-        if pending(task.key()) && table.try_move(&tasks, &task) != Verdict::Moved && task.is_idle() {
+        if pending(task.key()) && table.try_move(&tasks, &task, None) != Verdict::Moved && task.is_idle() {
             left = left.saturating_add(1);
         }
     });
@@ -182,7 +182,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     if motion.looks > LOOKS_BEFORE_SWEEP {
         task::sweep(|task| {
             if pending(task.key()) {
-                table.try_move(&tasks, &task);
+                table.try_move(&tasks, &task, None);
             }
         });
     }
@@ -191,9 +191,10 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
         if !pending(task.key()) {
             return;
         }
-        let verdict = task.if_blocked(|task| table.try_move(&tasks, &task)).unwrap_or(Verdict::Running);
+        let verdict = task.if_blocked(|task| table.try_move(&tasks, &task, None)).unwrap_or(Verdict::Running);
         if verdict != Verdict::Moved {
             left = left.saturating_add(1);
+            report(patch, &task, verdict);
             if signal {
                 task.fake_signal();
             }
@@ -208,6 +209,22 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     let pause = if tasks.expect(before, left) { 1 } else { motion.backoff.pause() };
     motion.waited = motion.waited.saturating_add(pause);
     Look::Again(pause)
+}
+
+/// For whoever has dynamic debug on: what keeps a task.
+fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
+    let (why, function) = match verdict {
+        Verdict::Moved => return,
+        Verdict::Running => (c"is running", c""),
+        Verdict::Unreliable => (c"has an unreliable stack", c""),
+        Verdict::NoRoom => (c"has no room in the task set", c""),
+        Verdict::Inside((object, func)) => {
+            let object = patch.objects.get(object as usize);
+            let name = object.and_then(|object| object.funcs.get(func as usize)).map(|func| &*func.name);
+            (c"is sleeping on function ", name.unwrap_or(c"?"))
+        }
+    };
+    task.report(why, function);
 }
 
 /// Every task has moved. Returns the patch when that was its end.

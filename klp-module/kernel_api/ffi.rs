@@ -65,6 +65,8 @@ unsafe extern "C" {
     pub(super) fn klp_rs_ftrace_unregister() -> c_int;
     pub(super) fn klp_rs_ftrace_add(ips: *mut c_ulong, count: c_uint) -> c_int;
     pub(super) fn klp_rs_ftrace_remove(ips: *mut c_ulong, count: c_uint) -> c_int;
+    pub(super) fn klp_rs_reentry_begin() -> bool;
+    pub(super) fn klp_rs_reentry_end();
     pub(super) fn klp_rs_symbols(symbols: *mut Symbol, count: c_uint) -> c_int;
     pub(super) fn klp_rs_symbol_text(address: c_ulong, text: *mut c_char, size: usize) -> usize;
 
@@ -75,6 +77,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_sweep(still: TaskFn, cookie: *mut c_void) -> c_int;
     pub(super) fn klp_rs_task_count() -> c_uint;
     pub(super) fn klp_rs_task_dead(task: *const task_struct) -> bool;
+    pub(super) fn klp_rs_task_report(task: *mut task_struct, why: *const c_char, function: *const c_char);
     pub(super) fn klp_rs_fake_signal(task: *mut task_struct);
 
     pub(super) fn klp_rs_hooks_find() -> c_int;

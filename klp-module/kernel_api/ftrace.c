@@ -6,6 +6,7 @@
 #include <linux/ftrace.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
+#include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/slab.h>
 
@@ -14,7 +15,8 @@
 /*
  * Preemption stays off for the whole look-up, because the table it reads is freed after klp_rs_synchronize() has run on
  * every CPU: RCU is of no use where it is not watching, and functions of the idle path may be patched. No recursion guard:
- * neither this nor klp_rs_choose() calls anything that is traced.
+ * neither this nor klp_rs_choose() calls anything that is traced, but for the stack walk of a kernel thread that moves here,
+ * which has klp_rs_reentry_begin().
  */
 static void notrace klp_rs_ftrace_entry(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 					struct ftrace_regs *fregs)
@@ -26,6 +28,22 @@ static void notrace klp_rs_ftrace_entry(unsigned long ip, unsigned long parent_i
 	if (target)
 		ftrace_regs_set_instruction_pointer(fregs, target);
 	preempt_enable_notrace();
+}
+
+static DEFINE_PER_CPU(bool, klp_rs_reentry);
+
+/* May the stack be walked from here? Interrupts that come meanwhile find it taken; an NMI must not try. */
+bool klp_rs_reentry_begin(void)
+{
+	if (in_nmi() || __this_cpu_read(klp_rs_reentry))
+		return false;
+	__this_cpu_write(klp_rs_reentry, true);
+	return true;
+}
+
+void klp_rs_reentry_end(void)
+{
+	__this_cpu_write(klp_rs_reentry, false);
 }
 
 static struct ftrace_ops klp_rs_ops = {

@@ -36,6 +36,8 @@ int klp_rs_ftrace_register(void);
 int klp_rs_ftrace_unregister(void);
 int klp_rs_ftrace_add(unsigned long *ips, unsigned int count);
 int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count);
+bool klp_rs_reentry_begin(void);
+void klp_rs_reentry_end(void);
 int klp_rs_symbols(struct klp_rs_symbol *symbols, unsigned int count);
 size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size);
 void klp_rs_keeper(void);
@@ -50,6 +52,7 @@ void klp_rs_each_task(klp_rs_pinned_fn seen, void *cookie);
 int klp_rs_sweep(klp_rs_pinned_fn still, void *cookie);
 unsigned int klp_rs_task_count(void);
 bool klp_rs_task_dead(const struct task_struct *task);
+void klp_rs_task_report(struct task_struct *task, const char *why, const char *function);
 void klp_rs_fake_signal(struct task_struct *task);
 
 /* hooks.c */

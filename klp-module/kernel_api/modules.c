@@ -56,8 +56,17 @@ void klp_rs_module_put(struct module *mod)
 /*
  * A live module by name; the caller holds what keeps it from going (the lock that klp_rs_module_going() takes).
  * find_module() is not exported, but this module is itself on the list of modules. The list's head is the one link that is
- * not inside a struct module: it is in the kernel's data, they are in vmalloc space.
+ * not inside a struct module: it is in the kernel's data, they are where modules are.
  */
+static bool klp_rs_in_module_space(const void *address)
+{
+#ifdef MODULES_VADDR
+	return (unsigned long)address >= MODULES_VADDR && (unsigned long)address < MODULES_END;
+#else
+	return is_vmalloc_addr(address);
+#endif
+}
+
 struct module *klp_rs_module_find(const char *name)
 {
 	struct module *found = NULL;
@@ -68,7 +77,7 @@ struct module *klp_rs_module_find(const char *name)
 	     link = rcu_dereference_raw(link->next)) {
 		struct module *mod = container_of(link, struct module, list);
 
-		if (!is_vmalloc_addr(link))
+		if (!klp_rs_in_module_space(link))
 			continue;
 		if (!strcmp(mod->name, name) && READ_ONCE(mod->state) == MODULE_STATE_LIVE) {
 			found = mod;

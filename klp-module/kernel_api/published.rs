@@ -68,3 +68,21 @@ pub(crate) fn synchronize() {
     // SAFETY: Called from process context only: nothing in this crate calls it from a hook or the handler.
     unsafe { ffi::klp_rs_synchronize() };
 }
+
+/// The right to walk a stack from within the handler: at most one at a time on each CPU, and not in an NMI.
+pub(crate) struct Reentry<'a>(PreemptOff<'a>);
+
+impl<'a> Reentry<'a> {
+    /// None when this CPU is at it already.
+    pub(crate) fn begin(proof: PreemptOff<'a>) -> Option<Self> {
+        // SAFETY: A counter of this CPU, which cannot change meanwhile: the proof says that preemption is off.
+        unsafe { ffi::klp_rs_reentry_begin() }.then_some(Self(proof))
+    }
+}
+
+impl Drop for Reentry<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Begun by `begin`, on this CPU.
+        unsafe { ffi::klp_rs_reentry_end() };
+    }
+}

@@ -3,7 +3,10 @@
  * Looking at the stacks of tasks, and holding a task still meanwhile. Judges nothing: what a frame means is the caller's
  * business. Invariant: a stack is walked only while its task cannot run (or is the caller itself).
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/cpu.h>
+#include <linux/printk.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -148,6 +151,12 @@ unsigned int klp_rs_task_count(void)
 bool klp_rs_task_dead(const struct task_struct *task)
 {
 	return READ_ONCE(task->__state) == TASK_DEAD;
+}
+
+/* The words of kernel/livepatch/transition.c:klp_try_switch_task, at its level. */
+void klp_rs_task_report(struct task_struct *task, const char *why, const char *function)
+{
+	pr_debug("%s:%d %s%s\n", task->comm, task->pid, why, function);
 }
 
 /*

@@ -72,6 +72,8 @@ int klp_rs_thread_start(void)
 
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
+	/* It has little to do, and a busy machine should not keep it from that. */
+	set_user_nice(thread, MIN_NICE);
 	klp_rs_thread = thread;
 	return 0;
 }

@@ -6,7 +6,8 @@ use core::{
     marker::PhantomData,
 };
 use kernel::ffi::{c_ulong, c_void};
-use kernel::bindings::task_struct;
+use kernel::bindings::{task_struct, PF_KTHREAD, PF_USER_WORKER};
+use kernel::{prelude::*, str::CStr};
 
 use super::ffi;
 
@@ -44,6 +45,14 @@ impl Still<'_> {
     pub(crate) fn is_idle(&self) -> bool {
         // SAFETY: Valid by the type's invariant; the field never changes after the fork.
         unsafe { (*self.task).pid == 0 }
+    }
+
+    /// A kernel thread, or a worker of a user process that lives in the kernel? Idle tasks are not meant.
+    #[inline]
+    pub(crate) fn never_leaves_kernel(&self) -> bool {
+        const WORKERS: u32 = PF_KTHREAD | PF_USER_WORKER;
+        // SAFETY: Valid by the type's invariant; these flags never change while a task runs.
+        unsafe { (*self.task).flags & WORKERS != 0 && (*self.task).pid != 0 }
     }
 
     /// Will the task never run again?
@@ -95,6 +104,12 @@ impl Seen<'_> {
         // SAFETY: The task exists by the type's invariant; `pinned` gets the type it was made for.
         unsafe { ffi::klp_rs_with_blocked(self.task, pinned::<R, F>, cookie) };
         call.1
+    }
+
+    /// Says at debug level what keeps it.
+    pub(crate) fn report(&self, why: &CStr, function: &CStr) {
+        // SAFETY: The task exists by the type's invariant; two strings, used during the call.
+        unsafe { ffi::klp_rs_task_report(self.task, why.as_char_ptr(), function.as_char_ptr()) };
     }
 
     /// Kicks it: a sleeping user thread leaves the kernel, a sleeping kthread wakes.

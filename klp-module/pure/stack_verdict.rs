@@ -39,7 +39,14 @@ const CALL: usize = 5;
 ///
 /// A task between the call to ftrace and its return has had its function chosen, by its old state, but is in neither
 /// function yet. All that shows is the address behind the call, in both directions.
-pub(crate) fn inside(ranges: &[Range], ips: &[(usize, FuncId)], address: usize) -> Option<FuncId> {
+///
+/// `entering` is the one function that the asking task is calling into ftrace from right now, in the handler itself: nothing
+/// has been chosen for it yet, so the newest such address on its stack does not count. It is taken when it is met.
+pub(crate) fn inside(ranges: &[Range], ips: &[(usize, FuncId)], entering: &mut Option<usize>, address: usize) -> Option<FuncId> {
+    if entering.is_some_and(|ip| ip.wrapping_add(CALL) == address) {
+        *entering = None;
+        return None;
+    }
     let range = ranges.iter().find(|range| range.start <= address && address < range.end);
     let window = || ips.iter().find(|(ip, _)| ip.wrapping_add(CALL) == address);
     range.map(|range| range.layer).or_else(|| window().map(|&(_, layer)| layer))

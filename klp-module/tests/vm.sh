@@ -36,6 +36,6 @@ chmod +x "$work/root/init"
 timeout "${KLP_TIMEOUT:-600}" qemu-system-x86_64 -accel tcg,thread=single -cpu max,la57=off -smp "${KLP_CPUS:-2}" -m 1024 \
     -nographic -no-reboot -kernel "$KLP_VMLINUZ" -initrd "$work/initrd" ${KLP_QEMU:-} \
     -append "console=ttyS0 quiet panic=-1 oops=panic ${KLP_APPEND:-}" </dev/null >"$work/console" 2>&1 || true
-tr -d '\r' <"$work/console" | sed -n '/^=== guest/,$p'
+tr -d '\r' <"$work/console" | sed -n 's/^.*\(=== guest\)/\1/; /^=== guest/,$p'
 [ -z "${KLP_KEEP:-}" ] || cp "$work/console" "$KLP_KEEP"
 tr -d '\r' <"$work/console" | grep -Eq '^[0-9]+ passed, 0 failed$'
