@@ -7,8 +7,9 @@ use core::sync::atomic::Ordering;
 use kernel::{prelude::*, sync::Arc};
 
 use super::{
-    patch::{Object, Patch},
+    patch::{Object, Patch, Registered},
     state::{Core, CORE, REDIRECT},
+    transition,
 };
 use crate::{
     kernel_api::{
@@ -208,6 +209,13 @@ pub(crate) fn going(module: Module) {
     let redirect = REDIRECT.lock();
     let mut core = CORE.lock();
     let Some(redirect) = redirect.as_ref() else { return };
+    // The reference keeps a patch module from going, unless its init failed after it had enabled its patch
+    // (kernel/module/main.c:do_init_module frees it then): its functions are about to be freed under whoever is in them.
+    while let Some(registered) = expel(&mut core, redirect, module) {
+        drop(core);
+        registered.release();
+        core = CORE.lock();
+    }
     let mut patches: KVec<(Arc<Patch>, usize)> = KVec::new();
     for registered in &core.patches {
         if let Some(index) = registered.patch.object_of(module.name()) {
@@ -230,4 +238,19 @@ pub(crate) fn going(module: Module) {
         }
         object.form.set_module(None);
     }
+}
+
+/// Takes a patch of `module` out of everything, at once.
+fn expel(core: &mut Core, redirect: &Redirect, module: Module) -> Option<Registered> {
+    let place = core.patches.iter().position(|registered| registered.patch.description.module() == module)?;
+    let patch = core.patches.get(place)?.patch.clone();
+    pr_err!("module '{}' failed after it had enabled its patch; the patch is removed, its functions may crash\n", &*patch.name);
+    if core.phase.moves(patch.id) {
+        transition::abandon(core, &patch);
+    }
+    patch.set_enabled(false);
+    if let Err(err) = unpatch(core, redirect, &patch, None) {
+        pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
+    }
+    core.patches.remove(place).ok()
 }

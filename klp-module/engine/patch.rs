@@ -270,7 +270,7 @@ pub(crate) fn enable(description: Description) -> Result {
         return Err(kernel_api::unsupported());
     }
     description.module().get()?;
-    let id = CORE.lock().fresh_id();
+    let id = fresh_id(description.module()).inspect_err(|_| description.module().put())?;
     let registered = Patch::of(id, description)
         .and_then(|patch| Ok(Arc::new(patch, GFP_KERNEL)?))
         .and_then(Registered::of)
@@ -284,6 +284,15 @@ pub(crate) fn enable(description: Description) -> Result {
         }
         err
     })
+}
+
+/// A number for the patch of this module, which is the only one of its name.
+fn fresh_id(module: Module) -> Result<u32> {
+    let mut core = CORE.lock();
+    if core.patches.iter().any(|registered| &*registered.patch.name == module.name()) {
+        return Err(EEXIST);
+    }
+    Ok(core.fresh_id())
 }
 
 type Refused = (Option<Registered>, Error);

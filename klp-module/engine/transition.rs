@@ -237,8 +237,6 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
         Direction::Patching => core.publish(),
         Direction::Unpatching => objects::unpatch(core, redirect, patch, None),
     };
-    // Only now: until the table was replaced, children inherited through them.
-    drop(motion);
     told?;
     for index in patched {
         let Some(object) = patch.objects.get(index) else { continue };
@@ -250,6 +248,9 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     pr_notice!("'{}': {} complete\n", &*patch.name, direction.as_str());
     patch.set_in_transition(false);
     announce(core, patch, Event::Change);
+    // Only after the table was replaced: until then children inherited through the hooks. And after everybody was told:
+    // unregistering them takes longer than all the rest.
+    drop(motion);
     let place = core.patches.iter().position(|registered| registered.patch.id == patch.id);
     match (direction, place) {
         (Direction::Unpatching, Some(place)) => Ok(core.patches.remove(place).ok()),

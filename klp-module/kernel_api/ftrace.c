@@ -103,8 +103,11 @@ int klp_rs_symbols(struct klp_rs_symbol *symbols, unsigned int count)
 		symbols[i].traceable = false;
 		probes[i].symbol_name = symbols[i].name;
 		probes[i].flags = KPROBE_FLAG_DISABLED;
-		if (register_kprobe(&probes[i]))
+		if (register_kprobe(&probes[i])) {
+			/* kernel/kprobes.c:register_kprobe has the address before it refuses what may not be probed. */
+			symbols[i].ip = (unsigned long)probes[i].addr;
 			continue;
+		}
 		symbols[i].ip = (unsigned long)probes[i].addr;
 		/* Set by kernel/kprobes.c:check_ftrace_location when the address is where fentry calls out. */
 		symbols[i].traceable = kprobe_ftrace(&probes[i]);

@@ -7,7 +7,7 @@ use kernel::{bindings::module, prelude::*, str::CStr};
 use super::{entry::check, ffi};
 
 /// A module.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Module(*mut module);
 
 // SAFETY: Reference counting and the name of a module may be used from any thread.

@@ -9,7 +9,7 @@ failed=0
 K=/sys/kernel/klp_rs
 
 pass() { passed=$((passed + 1)); echo "ok   $*"; }
-fail() { failed=$((failed + 1)); echo "FAIL $*"; dmesg | tail -n 8 | sed 's/^/     /'; }
+fail() { failed=$((failed + 1)); echo "FAIL $*"; dmesg | grep -E 'klp_rs|livepatch|hold:|agree:|BUG|WARN|RIP' | tail -n 6 | sed 's/^/     /'; }
 
 # check WHAT COMMAND...: the command succeeds.
 check() {

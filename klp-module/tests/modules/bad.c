@@ -21,10 +21,13 @@ static struct klp_rs_patch patch = { .mod = THIS_MODULE, .objs = objs };
 
 static int __init bad_init(void)
 {
+	bool twice = false;
+	int err;
+
 	if (!strcmp(which, "missing"))
 		funcs[0].old_name = "no_function_has_this_name";
 	else if (!strcmp(which, "notrace"))
-		funcs[0].old_name = "nmi_cpu_backtrace";
+		funcs[0].old_name = "argv_split";
 	else if (!strcmp(which, "nonew"))
 		funcs[0].new_func = NULL;
 	else if (!strcmp(which, "noname"))
@@ -44,10 +47,16 @@ static int __init bad_init(void)
 	else if (!strcmp(which, "null"))
 		return klp_rs_enable_patch(NULL);
 	else if (!strcmp(which, "twice"))
-		return klp_rs_enable_patch(&patch) ?: klp_rs_enable_patch(&patch);
+		twice = true;
 	else if (!strcmp(which, "immediate"))
 		patch.immediate = true;
-	return klp_rs_enable_patch(&patch);
+	err = klp_rs_enable_patch(&patch);
+	/* A module whose init fails is freed, enabled patch or not, so the second answer goes to the log. */
+	if (!err && twice)
+		pr_info("bad: the second time %d\n", klp_rs_enable_patch(&patch));
+	if (!err && !strcmp(which, "fails"))
+		return -EIO;
+	return err;
 }
 
 static void __exit bad_exit(void)
