@@ -6,7 +6,7 @@
 use super::{
     Model,
     change::Change,
-    patch::{PatchName, PatchState},
+    patch::{Core, PatchName, PatchState},
     refusal::{ErrorName, Refusal},
     time::{Millis, Moment},
 };
@@ -41,8 +41,12 @@ impl Model {
 
     /// Takes in what became of an attempt to unload.
     pub(super) fn module_left(&mut self, now: Moment, patch: PatchName, result: Result<bool, Refusal>) -> Vec<Change> {
-        if let (Ok(true), Some(gone)) = (&result, self.patches.get(&patch)) {
-            self.freshness.entry(gone.core).or_default().overtake();
+        if let Ok(true) = result {
+            // a daemon that has just started may unload before it knows the patch, while the first listing is under way
+            let known = self.patches.get(&patch).map(|p| p.core);
+            for core in Core::ALL.into_iter().filter(|core| known.is_none_or(|k| k == *core)) {
+                self.freshness.entry(core).or_default().overtake();
+            }
         }
         let Some(leaving) = self.leaving.get_mut(&patch) else {
             return Vec::new();

@@ -136,3 +136,24 @@ fn a_model_that_knows_nothing_sleeps() {
     m.run_for(10_000);
     m.assert_asleep();
 }
+
+#[test]
+fn what_a_new_daemon_unloads_before_its_first_look_is_not_shown_after_it() {
+    for list in 0..15 {
+        let mut m = Machine::new();
+        m.kernel.add(Task::deaf(812));
+        m.apply("lp");
+        m.run_for(100);
+        m.cancel("lp").expect("a job");
+        m.kernel.delays.put = 5_000;
+        m.run_for(3_000);
+        assert_eq!(m.client.running(), 2, "both wait for the module");
+        // the last reference goes while nobody looks
+        m.kernel.modules.get_mut(&name("lp")).expect("a module").held = false;
+        (m.kernel.delays.list, m.kernel.delays.act) = (list, 0);
+        m.restart_daemon();
+        m.run_for(5_000);
+        assert!(m.kernel.modules.is_empty());
+        assert_eq!(m.state("lp"), None, "list {list}");
+    }
+}

@@ -95,13 +95,14 @@ fn a_revert_of_one_patch_leaves_the_other() {
 #[test]
 fn a_reverted_patch_can_be_applied_again_at_once_at_any_moment() {
     for list in [1, 3, 30, 150] {
-        for put in 0..60 {
+        for (put, wait) in (0..60).zip([0, 20, 40, 110].into_iter().cycle()) {
             let mut m = Machine::applied("lp");
             (m.kernel.delays.list, m.kernel.delays.put) = (list, put * 5);
             let revert = job(&m.revert("lp"));
             while m.result(revert).is_none() {
                 m.run_for(1);
             }
+            m.run_for(wait);
             let again = m.apply_with("lp", m.options());
             let again = job(&again);
             m.run_for(3_000);
