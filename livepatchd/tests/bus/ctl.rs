@@ -243,10 +243,9 @@ async fn a_daemon_that_is_started_again_is_waited_for_and_tells_the_outcome() {
         tokio::time::sleep(Duration::from_millis(700)).await;
         drop(daemon);
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let daemon = FakeDaemon::start(bus.connect().await).await;
         let ended = Job {
             phase: JobPhase::Ended,
-            result: Some(JobResult::Done),
+            result: Some(JobResult::Failed),
             ..job(
                 JobId(1),
                 JobKind::Apply,
@@ -259,12 +258,37 @@ async fn a_daemon_that_is_started_again_is_waited_for_and_tells_the_outcome() {
             job_progress: vec![(0, 0)],
             ..Snapshot::default()
         };
-        daemon.publish(vec![], snapshot).await;
-        daemon
+        let daemon = FakeDaemon::resume(bus.connect().await, snapshot);
+        daemon.await
     };
     let (waited, _daemon) = tokio::join!(waiting, restarting);
-    assert_eq!(waited.code, Some(0), "{}", waited.err);
-    assert!(waited.err.contains("went away; waiting"), "{}", waited.err);
+    assert_eq!(waited.code, Some(1), "{}", waited.err);
+    let lines: Vec<_> = waited.err.lines().collect();
+    let expected = [
+        "livepatchd went away; waiting for it to come back",
+        "livepatchctl: apply of fix failed",
+    ];
+    assert_eq!(lines[2..], expected);
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_knows_any_more_is_judged_by_the_state_of_its_patch() {
+    for (state, code) in [(PatchState::Enabled, 0), (PatchState::Disabled, 1)] {
+        let bus = PrivateBus::open();
+        let daemon = FakeDaemon::start(bus.connect().await).await;
+        let waiting = run(&bus, ["apply", "/hang/fix.ko"]);
+        let restarting = async {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            drop(daemon);
+            let snapshot = Snapshot {
+                patches: vec![patch("fix", state)],
+                ..Snapshot::default()
+            };
+            FakeDaemon::resume(bus.connect().await, snapshot).await
+        };
+        let (waited, _daemon) = tokio::join!(waiting, restarting);
+        assert_eq!(waited.code, Some(code), "{}", waited.err);
+    }
 }
 
 #[tokio::test]
