@@ -17,7 +17,7 @@ use super::{
     job::JobView,
 };
 use crate::{
-    bus::{self, BlockerRecord, ManagerProxy},
+    bus::{self, BlockerRecord, ManagerProxy, error::parse_name},
     model::snapshot::{BlockerView, PatchView},
 };
 
@@ -173,7 +173,15 @@ fn failure(error: &zbus::Error) -> Failure {
 fn told(name: &str, message: Option<&str>) -> Failure {
     match Exit::of_bus(name) {
         Exit::Unreachable => unreachable(&format!("livepatchd is not running ({})", message.unwrap_or(name))),
-        exit => Failure::new(exit, message.filter(|text| !text.is_empty()).unwrap_or(name)),
+        exit => {
+            let failure = Failure::new(exit, message.filter(|text| !text.is_empty()).unwrap_or(name));
+            // a refusal says itself what to do next
+            if parse_name(name).is_some() {
+                failure.plain()
+            } else {
+                failure
+            }
+        }
     }
 }
 

@@ -140,7 +140,7 @@ async fn a_job_that_is_waited_for_ends_in_the_code_of_its_result() {
 }
 
 #[tokio::test]
-async fn every_refusal_ends_in_its_code_with_one_line_and_what_to_do() {
+async fn every_refusal_ends_in_its_code_with_its_message_and_the_kernels_lines() {
     let bus = PrivateBus::open();
     let _daemon = FakeDaemon::start(bus.connect().await).await;
     for (name, expected) in [
@@ -157,7 +157,8 @@ async fn every_refusal_ends_in_its_code_with_one_line_and_what_to_do() {
     ] {
         let ended = run(&bus, ["apply", &format!("/{name}/fix.ko")]).await;
         assert_eq!(ended.code, Some(expected), "{name}");
-        assert!(ended.err.contains(": as scripted\n  klp: a line"), "{}", ended.err);
+        let expected = format!("livepatchctl: /{name}/fix.ko: as scripted\n  klp: a line of the kernel's log\n");
+        assert_eq!(ended.err, expected);
         assert_eq!(ended.out, "");
     }
     let long = "x".repeat(300);
