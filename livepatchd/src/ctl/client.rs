@@ -6,8 +6,9 @@ use std::{future::Future, io::IsTerminal, num::NonZero, time::Duration};
 use zbus::{
     Connection, DBusError, DynamicType, MatchRule, MessageStream, OwnedObjectPath,
     connection::Builder,
-    fdo::PropertiesProxy,
+    fdo::{self, PropertiesProxy},
     message,
+    names::InterfaceName,
     proxy::{CacheProperties, MethodFlags},
 };
 
@@ -16,7 +17,7 @@ use super::{
     job::JobView,
 };
 use crate::{
-    bus::{self, BlockerRecord, ManagerProxy},
+    bus::{self, BlockerRecord, ManagerProxy, error::parse_name},
     model::snapshot::{BlockerView, PatchView},
 };
 
@@ -116,8 +117,8 @@ impl Client {
         reply.ok_or_else(|| unreachable("the daemon gave no answer"))
     }
 
-    /// A job as it is now.
-    pub(super) async fn job(&self, path: &OwnedObjectPath) -> Result<JobView, Failure> {
+    /// A job as it is now; `None` if the daemon does not know it, or no longer.
+    pub(super) async fn job(&self, path: &OwnedObjectPath) -> Result<Option<JobView>, Failure> {
         let get = async {
             let properties = PropertiesProxy::builder(&self.connection)
                 .destination(bus::NAME)
@@ -125,11 +126,14 @@ impl Client {
                 .cache_properties(CacheProperties::No)
                 .build()
                 .await?;
-            let interface = zbus::names::InterfaceName::from_static_str_unchecked("org.livepatch.Job");
-            Ok(properties.get_all(interface).await?)
+            let interface = InterfaceName::from_static_str_unchecked("org.livepatch.Job");
+            match properties.get_all(interface).await {
+                Ok(values) => Ok(JobView::new(&values)),
+                Err(fdo::Error::UnknownObject(_) | fdo::Error::UnknownInterface(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
         };
-        let values = self.read(get).await?;
-        JobView::new(&values).ok_or_else(|| Failure::new(Exit::Failed, "the daemon says nothing of its job"))
+        self.read(get).await
     }
 
     /// Every signal of the daemon from now on.
@@ -169,7 +173,15 @@ fn failure(error: &zbus::Error) -> Failure {
 fn told(name: &str, message: Option<&str>) -> Failure {
     match Exit::of_bus(name) {
         Exit::Unreachable => unreachable(&format!("livepatchd is not running ({})", message.unwrap_or(name))),
-        exit => Failure::new(exit, message.filter(|text| !text.is_empty()).unwrap_or(name)),
+        exit => {
+            let failure = Failure::new(exit, message.filter(|text| !text.is_empty()).unwrap_or(name));
+            // a refusal says itself what to do next
+            if parse_name(name).is_some() {
+                failure.plain()
+            } else {
+                failure
+            }
+        }
     }
 }
 

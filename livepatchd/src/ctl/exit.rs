@@ -121,6 +121,12 @@ impl Failure {
         }
     }
 
+    /// The same without advice, because the message has it.
+    pub(super) fn plain(mut self) -> Self {
+        self.advice = None;
+        self
+    }
+
     /// The same with other advice.
     pub(super) fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());

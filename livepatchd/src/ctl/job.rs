@@ -100,7 +100,8 @@ impl JobView {
         let why = self.error.as_ref().map_or("", |refusal| refusal.message.as_str());
         let colon = if why.is_empty() { "" } else { ": " };
         let message = format!("{} of {} {what}{colon}{why}", self.kind, self.patch);
-        Err(Failure::new(exit, message))
+        let failure = Failure::new(exit, message);
+        Err(if why.is_empty() { failure } else { failure.plain() })
     }
 }
 

@@ -63,6 +63,7 @@ where
         return wait::wait(client, output, signals, &job).await;
     }
     let view = client.job(&job).await?;
+    let view = view.ok_or_else(|| Failure::new(Exit::Failed, "the daemon does not know its job"))?;
     if output.is_json() {
         output.json(&view.document());
     } else {

@@ -25,6 +25,7 @@ pub(super) struct Progress {
 struct Bar {
     all: MultiProgress,
     tasks: ProgressBar,
+    counted: ProgressStyle,
     under: Vec<ProgressBar>,
 }
 
@@ -88,26 +89,43 @@ impl Progress {
     }
 }
 
+/// A bar for tasks that are counted.
+const COUNTED: &str = "{msg} [{bar:30COLOR}] {pos}/{len} tasks, {elapsed}";
+
+/// Before the transition and after it, there is nothing to count.
+const UNCOUNTED: &str = "{msg}, {elapsed}";
+
+/// A blocker.
+const LINE: &str = "  {wide_msg}";
+
 impl Bar {
     fn new(color: bool) -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        let tasks = all.add(ProgressBar::new(0));
+        let tasks = all.add(ProgressBar::new(0).with_style(style(UNCOUNTED)));
         let color = if color { ".green" } else { "" };
-        let template = format!("{{msg}} [{{bar:30{color}}}] {{pos}}/{{len}} tasks, {{elapsed}}");
-        tasks.set_style(style(&template).progress_chars("=> "));
         Self {
             all,
             tasks,
+            counted: style(&COUNTED.replace("COLOR", color)).progress_chars("=> "),
             under: Vec::new(),
         }
     }
 
     fn show(&mut self, job: &JobView, blockers: &[BlockerView]) {
-        self.tasks
-            .set_message(text::clean(&format!("{}: {}", job.patch, doing(job))));
-        self.tasks.set_length(u64::from(job.total));
-        self.tasks
-            .set_position(u64::from(job.total.saturating_sub(job.pending)));
+        let (total, moved) = (u64::from(job.total), u64::from(job.total.saturating_sub(job.pending)));
+        say(&self.tasks, text::clean(&format!("{}: {}", job.patch, doing(job))));
+        if self.tasks.length() != Some(total) {
+            let style = if total == 0 {
+                style(UNCOUNTED)
+            } else {
+                self.counted.clone()
+            };
+            self.tasks.set_style(style);
+            self.tasks.set_length(total);
+        }
+        if self.tasks.position() != moved {
+            self.tasks.set_position(moved);
+        }
         let mut lines: Vec<String> = blockers.iter().take(SHOWN).map(text::blocker).collect();
         if blockers.len() > SHOWN {
             lines.push(format!("and {} more: livepatchctl blockers", blockers.len() - SHOWN));
@@ -118,15 +136,21 @@ impl Bar {
             }
         }
         while self.under.len() < lines.len() {
-            let line = self.all.add(ProgressBar::new_spinner());
-            line.set_style(style("  {wide_msg}"));
-            self.under.push(line);
+            self.under
+                .push(self.all.add(ProgressBar::new_spinner().with_style(style(LINE))));
         }
         for (line, text) in self.under.iter().zip(lines) {
-            line.set_message(text);
-            line.tick();
+            say(line, text);
         }
+        // the time goes on although nothing else changed
         self.tasks.tick();
+    }
+}
+
+/// Each message is drawn, so only new ones are set.
+fn say(bar: &ProgressBar, text: String) {
+    if bar.message() != text {
+        bar.set_message(text);
     }
 }
 
@@ -153,7 +177,8 @@ mod tests {
 
     #[test]
     fn the_templates_are_valid() {
-        for template in ["{msg} [{bar:30.green}] {pos}/{len} tasks, {elapsed}", "  {wide_msg}"] {
+        let bars = ["", ".green"].map(|color| COUNTED.replace("COLOR", color));
+        for template in bars.iter().map(String::as_str).chain([UNCOUNTED, LINE]) {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
     }

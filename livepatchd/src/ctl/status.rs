@@ -124,7 +124,7 @@ fn find(patches: Vec<PatchView>, text: &str) -> Result<PatchView, Failure> {
     let found = patches
         .into_iter()
         .find(|view| name.as_ref().is_some_and(|name| view.name == name.as_str()));
-    found.ok_or_else(|| Failure::new(Exit::NotFound, format!("no patch called {text:?} is loaded")))
+    found.ok_or_else(|| Failure::new(Exit::NotFound, format!("no live patch named {text:?} is loaded")))
 }
 
 fn overview(output: Output, document: &Document) {

@@ -16,7 +16,7 @@ use super::{
     output::Output,
     progress::Progress,
 };
-use crate::model::time::Millis;
+use crate::model::{job::JobResult, patch::PatchState, time::Millis};
 
 /// How often to look while nothing is heard. Blockers are no property, so no signal tells of a new one.
 const LOOK: Duration = Duration::from_millis(200);
@@ -39,13 +39,18 @@ pub(super) async fn wait(
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         match look(client, path, &mut progress).await {
-            Ok(job) if job.result.is_some() => {
+            Ok(Some(job)) if job.result.is_some() => {
                 progress.finish();
                 return end(output, &job, started.elapsed());
             }
-            Ok(job) => {
+            Ok(Some(job)) => {
                 last = Some(job);
                 seen = Instant::now();
+            }
+            Ok(None) => {
+                progress.finish();
+                let job = inferred(client, last).await?;
+                return end(output, &job, started.elapsed());
             }
             Err(failure) if failure.exit == Exit::Unreachable && seen.elapsed() < AWAY => {
                 progress.away();
@@ -73,14 +78,40 @@ pub(super) async fn wait(
     }
 }
 
-async fn look(client: &Client, path: &OwnedObjectPath, progress: &mut Progress) -> Result<JobView, Failure> {
+async fn look(client: &Client, path: &OwnedObjectPath, progress: &mut Progress) -> Result<Option<JobView>, Failure> {
     let job = client.job(path).await?;
-    if job.result.is_none() {
+    if let Some(job) = job.as_ref().filter(|job| job.result.is_none()) {
         // between the two calls the patch may have gone; the next look tells
         let blockers = client.blockers(&job.patch, false).await.unwrap_or_default();
-        progress.show(&job, &blockers);
+        progress.show(job, &blockers);
     }
     Ok(job)
+}
+
+/// What became of a job whose end was missed: the daemon was started again just then. The kernel's state tells.
+async fn inferred(client: &Client, last: Option<JobView>) -> Result<JobView, Failure> {
+    let lost = || {
+        Failure::new(
+            Exit::Failed,
+            "the daemon no longer knows the job; see: livepatchctl status",
+        )
+    };
+    let job = last.ok_or_else(lost)?;
+    let patches = client.patches().await?;
+    let state = patches
+        .iter()
+        .find(|view| view.name == job.patch)
+        .map(|view| view.state);
+    let done = match job.kind.as_str() {
+        "apply" => state == Some(PatchState::Enabled),
+        "revert" => state.is_none(),
+        _ => false,
+    };
+    let result = done.then_some(JobResult::Done).ok_or_else(lost)?;
+    Ok(JobView {
+        result: Some(result),
+        ..job
+    })
 }
 
 fn end(output: Output, job: &JobView, took: Duration) -> Result<Exit, Failure> {

@@ -140,7 +140,7 @@ async fn a_job_that_is_waited_for_ends_in_the_code_of_its_result() {
 }
 
 #[tokio::test]
-async fn every_refusal_ends_in_its_code_with_one_line_and_what_to_do() {
+async fn every_refusal_ends_in_its_code_with_its_message_and_the_kernels_lines() {
     let bus = PrivateBus::open();
     let _daemon = FakeDaemon::start(bus.connect().await).await;
     for (name, expected) in [
@@ -157,7 +157,8 @@ async fn every_refusal_ends_in_its_code_with_one_line_and_what_to_do() {
     ] {
         let ended = run(&bus, ["apply", &format!("/{name}/fix.ko")]).await;
         assert_eq!(ended.code, Some(expected), "{name}");
-        assert!(ended.err.contains(": as scripted\n  klp: a line"), "{}", ended.err);
+        let expected = format!("livepatchctl: /{name}/fix.ko: as scripted\n  klp: a line of the kernel's log\n");
+        assert_eq!(ended.err, expected);
         assert_eq!(ended.out, "");
     }
     let long = "x".repeat(300);
@@ -243,10 +244,9 @@ async fn a_daemon_that_is_started_again_is_waited_for_and_tells_the_outcome() {
         tokio::time::sleep(Duration::from_millis(700)).await;
         drop(daemon);
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let daemon = FakeDaemon::start(bus.connect().await).await;
         let ended = Job {
             phase: JobPhase::Ended,
-            result: Some(JobResult::Done),
+            result: Some(JobResult::Failed),
             ..job(
                 JobId(1),
                 JobKind::Apply,
@@ -259,12 +259,37 @@ async fn a_daemon_that_is_started_again_is_waited_for_and_tells_the_outcome() {
             job_progress: vec![(0, 0)],
             ..Snapshot::default()
         };
-        daemon.publish(vec![], snapshot).await;
-        daemon
+        let daemon = FakeDaemon::resume(bus.connect().await, snapshot);
+        daemon.await
     };
     let (waited, _daemon) = tokio::join!(waiting, restarting);
-    assert_eq!(waited.code, Some(0), "{}", waited.err);
-    assert!(waited.err.contains("went away; waiting"), "{}", waited.err);
+    assert_eq!(waited.code, Some(1), "{}", waited.err);
+    let lines: Vec<_> = waited.err.lines().collect();
+    let expected = [
+        "livepatchd went away; waiting for it to come back",
+        "livepatchctl: apply of fix failed",
+    ];
+    assert_eq!(lines[2..], expected);
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_knows_any_more_is_judged_by_the_state_of_its_patch() {
+    for (state, code) in [(PatchState::Enabled, 0), (PatchState::Disabled, 1)] {
+        let bus = PrivateBus::open();
+        let daemon = FakeDaemon::start(bus.connect().await).await;
+        let waiting = run(&bus, ["apply", "/hang/fix.ko"]);
+        let restarting = async {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            drop(daemon);
+            let snapshot = Snapshot {
+                patches: vec![patch("fix", state)],
+                ..Snapshot::default()
+            };
+            FakeDaemon::resume(bus.connect().await, snapshot).await
+        };
+        let (waited, _daemon) = tokio::join!(waiting, restarting);
+        assert_eq!(waited.code, Some(code), "{}", waited.err);
+    }
 }
 
 #[tokio::test]

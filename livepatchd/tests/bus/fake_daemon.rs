@@ -43,20 +43,25 @@ impl FakeDaemon {
     /// A fake for which the user who runs the tests is root.
     pub(crate) async fn start(connection: Connection) -> Self {
         let uid = rustix::process::getuid().as_raw();
-        Self::with_authority(connection, Authority::with_administrator(uid)).await
+        Self::with_authority(connection, Authority::with_administrator(uid), State::new()).await
+    }
+
+    /// The same, started again with what an earlier one left.
+    pub(crate) async fn resume(connection: Connection, snapshot: Snapshot) -> Self {
+        let uid = rustix::process::getuid().as_raw();
+        Self::with_authority(connection, Authority::with_administrator(uid), State { snapshot }).await
     }
 
     /// A fake for which nobody is root, so that polkit is asked.
     pub(crate) async fn start_without_root(connection: Connection) -> Self {
-        Self::with_authority(connection, Authority::with_administrator(u32::MAX - 1)).await
+        Self::with_authority(connection, Authority::with_administrator(u32::MAX - 1), State::new()).await
     }
 
-    async fn with_authority(connection: Connection, authority: Authority) -> Self {
+    async fn with_authority(connection: Connection, authority: Authority, mut state: State) -> Self {
         let (calls, incoming) = mpsc::channel(4);
         let bus = Bus::start(connection, calls, authority, "6.12.0-test".to_owned());
         let bus = bus.await.unwrap();
         let (scripts, scripted) = mpsc::channel(4);
-        let mut state = State::new();
         bus.publish(&[], state.snapshot());
         bus.claim_name().await.unwrap();
         let task = tokio::spawn(async move { state.run(&bus, incoming, scripted).await });
