@@ -11,6 +11,7 @@ mod exit;
 mod job;
 mod monitor;
 mod nudge;
+mod offline;
 mod order;
 mod output;
 mod progress;

@@ -304,7 +304,13 @@ impl Model {
 
     /// A running job shows its patch's progress as its own.
     fn show_progress(&self, changes: &mut Vec<Change>) {
-        let moved = |job: &Job| changes.contains(&Change::PatchChanged(job.patch.clone()));
+        let moved = |job: &Job| {
+            let mut patches = changes.iter().filter_map(|change| match change {
+                Change::PatchChanged(patch) | Change::PatchGone(patch) => Some(patch),
+                _ => None,
+            });
+            patches.any(|patch| *patch == job.patch)
+        };
         let running = self.jobs.values().filter(|j| j.result.is_none());
         let news: Vec<_> = running.filter(|j| moved(j)).map(|j| Change::JobChanged(j.id)).collect();
         changes.extend(news);

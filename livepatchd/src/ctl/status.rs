@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `status` and `list`. JSON of `list`: the array `patches` of `status`.
 //!
-//! `status` ends in [`Exit::TimedOut`] if a patch that it shows is stalled, so that monitoring needs nothing else.
+//! `status` ends in [`Exit::TimedOut`] if a patch that it shows is stalled, so that monitoring needs nothing else. Without
+//! the daemon both show what sysfs tells ([`offline`]), with `pending` and `total` 0, and end in [`Exit::Unreachable`].
 
 use serde::Serialize;
 
@@ -9,38 +10,83 @@ use super::{
     blockers,
     client::Client,
     exit::{Exit, Failure},
+    offline,
     output::{Output, Tone},
     table::{Align, Table},
     text,
 };
-use crate::model::{
-    patch::{PatchName, PatchState},
-    snapshot::PatchView,
-    time::{Millis, Moment},
+use crate::{
+    bus::known,
+    model::{
+        patch::{Core, PatchName, PatchState},
+        snapshot::PatchView,
+        time::Moment,
+    },
 };
 
 /// The contract's document.
 #[derive(Debug, Serialize)]
 struct Document {
     kernel: String,
-    cores: Vec<String>,
+    cores: Vec<Core>,
     transition: Option<String>,
     reboot_advised: bool,
     patches: Vec<PatchView>,
+    #[serde(skip)]
+    degraded: Vec<String>,
+    /// Why it comes from sysfs and not from the daemon.
+    #[serde(skip)]
+    offline: Option<Failure>,
+}
+
+impl Document {
+    /// What the daemon says; if there is none, what sysfs says.
+    async fn get() -> Result<Self, Failure> {
+        match Self::ask().await {
+            Err(failure) if failure.exit == Exit::Unreachable => Ok(Self::look(failure)),
+            answer => answer,
+        }
+    }
+
+    async fn ask() -> Result<Self, Failure> {
+        let client = Client::connect().await?;
+        let manager = client.manager();
+        let cores = client.read(manager.cores()).await?.into_iter().map(known);
+        Ok(Self {
+            kernel: client.read(manager.kernel_release()).await?,
+            cores: cores
+                .collect::<Result<_, _>>()
+                .map_err(|unknown| Failure::new(Exit::Failed, unknown.to_string()))?,
+            transition: client.transition().await?,
+            reboot_advised: client.read(manager.reboot_advised()).await?,
+            patches: client.patches().await?,
+            degraded: client.read(manager.degraded()).await?,
+            offline: None,
+        })
+    }
+
+    fn look(failure: Failure) -> Self {
+        let (kernel, seen) = offline::look();
+        Self {
+            kernel,
+            cores: seen.cores,
+            transition: seen.transition.map(|name| name.to_string()),
+            reboot_advised: seen.reboot_advised,
+            patches: seen.patches,
+            degraded: vec!["this is what sysfs tells; no daemon knows more".to_owned()],
+            offline: Some(failure),
+        }
+    }
+
+    /// How the command ends once this was shown.
+    fn end(self, exit: Exit) -> Result<Exit, Failure> {
+        self.offline.map_or(Ok(exit), Err)
+    }
 }
 
 /// Shows everything, or one patch.
 pub(super) async fn status(output: Output, patch: Option<String>) -> Result<Exit, Failure> {
-    let client = Client::connect().await?;
-    let manager = client.manager();
-    let mut document = Document {
-        kernel: client.read(manager.kernel_release()).await?,
-        cores: client.read(manager.cores()).await?,
-        transition: client.transition().await?,
-        reboot_advised: client.read(manager.reboot_advised()).await?,
-        patches: client.patches().await?,
-    };
-    let degraded = client.read(manager.degraded()).await?;
+    let mut document = Document::get().await?;
     if let Some(name) = &patch {
         document.patches = vec![find(document.patches, name)?];
     }
@@ -48,29 +94,29 @@ pub(super) async fn status(output: Output, patch: Option<String>) -> Result<Exit
     if output.is_json() {
         output.json(&document);
     } else if let (Some(_), [view]) = (&patch, document.patches.as_slice()) {
-        details(output, view);
+        details(output, view, document.offline.is_none());
         if view.pending > 0 {
-            let blockers = client.blockers(&view.name, false).await?;
+            let blockers = Client::connect().await?.blockers(&view.name, false).await?;
             if !blockers.is_empty() {
                 output.line("");
                 blockers::print(output, &blockers);
             }
         }
     } else {
-        overview(output, &document, &degraded);
+        overview(output, &document);
     }
-    Ok(if stalled { Exit::TimedOut } else { Exit::Done })
+    document.end(if stalled { Exit::TimedOut } else { Exit::Done })
 }
 
 /// Shows the patches only.
 pub(super) async fn list(output: Output) -> Result<Exit, Failure> {
-    let patches = Client::connect().await?.patches().await?;
+    let document = Document::get().await?;
     if output.is_json() {
-        output.json(&patches);
+        output.json(&document.patches);
     } else {
-        table(output, &patches);
+        table(output, &document.patches, document.offline.is_none());
     }
-    Ok(Exit::Done)
+    document.end(Exit::Done)
 }
 
 fn find(patches: Vec<PatchView>, text: &str) -> Result<PatchView, Failure> {
@@ -81,8 +127,10 @@ fn find(patches: Vec<PatchView>, text: &str) -> Result<PatchView, Failure> {
     found.ok_or_else(|| Failure::new(Exit::NotFound, format!("no patch called {text:?} is loaded")))
 }
 
-fn overview(output: Output, document: &Document, degraded: &[String]) {
-    let cores = match document.cores.as_slice() {
+fn overview(output: Output, document: &Document) {
+    let live = document.offline.is_none();
+    let cores: Vec<&str> = document.cores.iter().map(|core| core.as_str()).collect();
+    let cores = match cores.as_slice() {
         [] => "no livepatch core: this kernel cannot be patched live".to_owned(),
         cores => cores.join(", "),
     };
@@ -93,26 +141,31 @@ fn overview(output: Output, document: &Document, degraded: &[String]) {
             .patches
             .iter()
             .find(|view| view.name == *name)
-            .map_or_else(|| name.clone(), |view| format!("{name}: {}", moving(view))),
+            .map_or_else(|| name.clone(), |view| format!("{name}: {}", moving(view, live))),
     };
     label(output, "Transition", &transition);
     if document.reboot_advised {
         let why = output.paint(Tone::Bad, "advised: a transition was forced since boot");
         label(output, "Reboot", &why);
     }
-    for (place, sentence) in degraded.iter().enumerate() {
+    for (place, sentence) in document.degraded.iter().enumerate() {
         label(output, if place == 0 { "Degraded" } else { "" }, &text::clean(sentence));
     }
     output.line("");
-    table(output, &document.patches);
+    table(output, &document.patches, live);
 }
 
-fn details(output: Output, view: &PatchView) {
+fn details(output: Output, view: &PatchView, live: bool) {
     label(output, "Patch", &view.name);
-    let state = format!("{} for {}", view.state.as_str(), age(view));
+    let age = if live {
+        format!(" for {}", age(view))
+    } else {
+        String::new()
+    };
+    let state = format!("{}{age}", view.state.as_str());
     label(output, "State", &output.paint(tone(view), &state));
     if view.state.direction().is_some() {
-        label(output, "Tasks", &moving(view));
+        label(output, "Tasks", &moving(view, live));
     }
     label(output, "Core", view.core.as_str());
     if view.stack_order > 0 {
@@ -138,7 +191,7 @@ fn label(output: Output, label: &str, text: &str) {
     output.line(&format!("{} {text}", output.paint(Tone::Head, &format!("{label:>11}"))));
 }
 
-fn table(output: Output, patches: &[PatchView]) {
+fn table(output: Output, patches: &[PatchView], live: bool) {
     if patches.is_empty() {
         output.line("no live patch is loaded");
         return;
@@ -156,14 +209,14 @@ fn table(output: Output, patches: &[PatchView]) {
         table.row([
             view.name.clone(),
             view.state.as_str().to_owned(),
-            age(view),
+            if live { age(view) } else { String::new() },
             view.core.to_string(),
             Some(view.stack_order)
                 .filter(|order| *order > 0)
                 .map_or_else(String::new, |order| order.to_string()),
             view.functions.len().to_string(),
             if view.state.direction().is_some() {
-                moving(view)
+                moving(view, live)
             } else {
                 String::new()
             },
@@ -172,7 +225,10 @@ fn table(output: Output, patches: &[PatchView]) {
     output.table(&table);
 }
 
-fn moving(view: &PatchView) -> String {
+fn moving(view: &PatchView, live: bool) -> String {
+    if !live {
+        return "in transition".to_owned();
+    }
     let stalled = if view.stalled { ", stalled" } else { "" };
     format!("{}{stalled}", text::pending(view.pending, view.total))
 }
@@ -194,5 +250,5 @@ fn age(view: &PatchView) -> String {
 fn now() -> Moment {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let ms = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
-    Moment(Millis(u64::try_from(ms).unwrap_or(0)).0)
+    Moment(u64::try_from(ms).unwrap_or(0))
 }

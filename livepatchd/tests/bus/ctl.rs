@@ -6,8 +6,18 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, process::Stdio, time::Duration};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use livepatchd::{
+    bus::AskedOptions,
+    model::{
+        job::{Job, JobId, JobKind, JobPhase, JobResult},
+        patch::PatchState,
+        snapshot::Snapshot,
+    },
+    policy::rules::Rules,
+};
+
 use crate::{
-    fake_daemon::{FakeDaemon, patch},
+    fake_daemon::{FakeDaemon, job, name, patch},
     private_bus::PrivateBus,
 };
 
@@ -217,8 +227,44 @@ async fn a_daemon_that_is_not_there_is_told_apart() {
         assert_eq!(ended.code, Some(7), "{line}: {}", ended.err);
         assert!(ended.err.contains("systemctl start livepatchd"), "{}", ended.err);
     }
+    let ended = run(&bus, ["status", "--json"]).await;
+    assert_eq!(ended.code, Some(7));
+    assert!(ended.json()["kernel"].is_string(), "sysfs is shown all the same");
     bus.kill();
     assert_eq!(code(&bus, "list").await, Some(7));
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_started_again_is_waited_for_and_tells_the_outcome() {
+    let bus = PrivateBus::open();
+    let daemon = FakeDaemon::start(bus.connect().await).await;
+    let waiting = run(&bus, ["apply", "/hang/fix.ko"]);
+    let restarting = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        drop(daemon);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let daemon = FakeDaemon::start(bus.connect().await).await;
+        let ended = Job {
+            phase: JobPhase::Ended,
+            result: Some(JobResult::Done),
+            ..job(
+                JobId(1),
+                JobKind::Apply,
+                &name("fix"),
+                AskedOptions::default().or(&Rules::default()),
+            )
+        };
+        let snapshot = Snapshot {
+            jobs: vec![ended],
+            job_progress: vec![(0, 0)],
+            ..Snapshot::default()
+        };
+        daemon.publish(vec![], snapshot).await;
+        daemon
+    };
+    let (waited, _daemon) = tokio::join!(waiting, restarting);
+    assert_eq!(waited.code, Some(0), "{}", waited.err);
+    assert!(waited.err.contains("went away; waiting"), "{}", waited.err);
 }
 
 #[tokio::test]
@@ -281,13 +327,13 @@ async fn an_interrupted_wait_leaves_the_job_running_and_says_so() {
 async fn a_stalled_patch_is_an_exit_code_of_status() {
     let bus = PrivateBus::open();
     let daemon = FakeDaemon::start(bus.connect().await).await;
-    let mut stalled = patch("fix", livepatchd::model::patch::PatchState::Enabling);
+    let mut stalled = patch("fix", PatchState::Enabling);
     stalled.stalled = true;
-    let snapshot = livepatchd::model::snapshot::Snapshot {
+    let snapshot = Snapshot {
         patches: vec![stalled],
         degraded: vec!["no BPF: reasons come from /proc".to_owned()],
         reboot_advised: true,
-        ..Default::default()
+        ..Snapshot::default()
     };
     daemon.publish(vec![], snapshot).await;
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -193,10 +193,13 @@ pub(super) struct FakeKernel {
     pub(super) modules: BTreeMap<PatchName, Module>,
     /// Every nudge that went out: when, to whom.
     pub(super) nudged: Vec<(Moment, u32)>,
+    /// For each of them: how often a transition had started or turned round before.
+    pub(super) episodes: Vec<u32>,
     /// Writes to `enabled` and `force` that came from the daemon and were taken.
     pub(super) writes: u32,
     transition: Option<InTransition>,
     transitions: u32,
+    episode: u32,
     /// The core's lock is held: by loading, or by disabling.
     locked: bool,
     agenda: BTreeMap<(Moment, u64), Event>,
@@ -214,6 +217,8 @@ impl FakeKernel {
             files: BTreeMap::new(),
             modules: BTreeMap::new(),
             nudged: Vec::new(),
+            episodes: Vec::new(),
+            episode: 0,
             writes: 0,
             transition: None,
             transitions: 0,
@@ -516,6 +521,7 @@ impl FakeKernel {
         if let Some(t) = self.transition.as_mut().filter(|t| t.patch == *name) {
             (t.target, t.tries) = (direction, 0);
             module.enabled = direction.enabled();
+            self.episode += 1;
             self.event(TransitionEvent::Reversed);
             self.event(TransitionEvent::Started);
             self.log();
@@ -593,6 +599,7 @@ impl FakeKernel {
             Some(task) if !task.hears() && !task.deaf => Err("it may no longer be nudged".to_owned()),
             Some(task) => {
                 self.nudged.push((self.now, key.tid));
+                self.episodes.push(self.episode);
                 if task.hears() {
                     self.later(self.delays.wake, Event::Woken(key));
                 }
@@ -611,6 +618,7 @@ impl FakeKernel {
 
     fn set_transition(&mut self, name: &PatchName, target: Direction) {
         self.transitions += 1;
+        self.episode += 1;
         self.transition = Some(InTransition {
             patch: name.clone(),
             target,

@@ -190,6 +190,11 @@ impl Machine {
         assert!(!seen.traced && !seen.frozen && !seen.stop_pending && !seen.own);
         assert!(!self.rules.exclude.units.contains(&seen.unit));
         assert!(!self.rules.exclude.comms.contains(&seen.comm));
+        let blocker = &transition.blockers[key];
+        let asked = transition.nudge_now.contains(key);
+        assert!(asked || blocker.nudges < self.rules.nudge_limit);
+        let rested = |last: Moment| self.kernel.now.since(last) >= self.rules.nudge_every;
+        assert!(asked || blocker.last_nudge.is_none_or(rested));
         assert!(!seen.uid.is_some_and(|uid| self.rules.exclude.uids.contains(&uid)));
     }
 
