@@ -9,6 +9,7 @@ pub mod fault;
 pub mod load;
 pub mod nudge;
 pub mod nudge_record;
+mod priority;
 pub mod refused;
 pub mod switch;
 pub mod target;

@@ -19,7 +19,7 @@ use tokio::{
 
 use self::{apply::Checked, kept::Kept, service::Service, watch::Sources, work::Work};
 use crate::{
-    act,
+    act::{self, nudge::Recovered},
     bus::{Authority, Bus, BusError, Call, Incoming},
     config::{self, ConfigError},
     journal,
@@ -28,13 +28,12 @@ use crate::{
         change::Change,
         fact::Fact,
         job::JobId,
-        patch::PatchName,
         place::Places,
         request::{Answer, Reply, Request},
         time::{Millis, Moment},
     },
     observe::{self, module_file::OpenModule},
-    policy::{self, Decision, action::Action, describe::describe, nudge::eligible, rules::Rules},
+    policy::{self, Decision, action::Action, describe::describe, rules::Rules},
 };
 
 /// Calls that wait for the loop before callers are told to try again.
@@ -98,7 +97,19 @@ struct Daemon {
 }
 
 /// Runs until SIGTERM or SIGINT (`Ok`), or until it cannot go on.
-pub async fn run(setup: Setup) -> Result<(), Ended> {
+pub fn run_to_end(setup: Setup) -> Result<(), Ended> {
+    let system = |what| move |source| Ended::System { what, source };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(system("the runtime"))?;
+    let ended = runtime.block_on(run(setup));
+    // a thread that hangs in a file or in the kernel must not keep the process
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(setup: Setup) -> Result<(), Ended> {
     let rules = config::read(&setup.config)?;
     let system = |what| move |source| Ended::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM handler"))?;
@@ -108,15 +119,14 @@ pub async fn run(setup: Setup) -> Result<(), Ended> {
     let (events, mut inbox) = mpsc::unbounded_channel();
     let (calls, mut called) = mpsc::channel(CALLS);
     let connection = zbus::Connection::system().await.map_err(BusError::from)?;
-    let authority = Authority::of(&connection).await;
-    let bus = Bus::start(connection, calls, authority, observe::kernel::release()).await?;
+    let bus = Bus::start(connection, calls, Authority::default(), observe::kernel::release()).await?;
     let sources = Sources::start(&setup.places, &events);
     let mut daemon = Daemon {
         model: Model::new(),
         rules,
         bus,
         service: Service::new(),
-        work: Work::new(&setup.places, sources.scanner(), sources.events_ready(), events.clone()),
+        work: Work::new(&setup.places, sources.scanner(), sources.ready(), events.clone()),
         kept: Kept::new(&setup.places.runtime),
         modules: BTreeMap::new(),
         events,
@@ -124,7 +134,7 @@ pub async fn run(setup: Setup) -> Result<(), Ended> {
     };
     daemon.begin();
     daemon.bus.claim_name().await?;
-    daemon.service.ready();
+    Service::ready();
     tracing::info!("livepatchd {} is ready", env!("CARGO_PKG_VERSION"));
 
     loop {
@@ -142,7 +152,7 @@ pub async fn run(setup: Setup) -> Result<(), Ended> {
         };
         daemon.step(batch, &mut inbox);
     }
-    daemon.service.stopping();
+    Service::stopping();
     daemon.work.finish().await;
     Ok(())
 }
@@ -155,8 +165,8 @@ impl Daemon {
         if self.kept.reboot_advised() {
             changes.extend(self.model.observe(now, Fact::ForcedBefore));
         }
-        for fact in act::recover(&self.setup.places) {
-            changes.extend(self.model.observe(now, fact));
+        for Recovered { key, continued, .. } in act::nudge::recover(&self.setup.places) {
+            changes.extend(self.model.observe(now, Fact::NudgeRecovered { key, continued }));
         }
         for core in crate::model::patch::Core::ALL {
             for fact in work::list(&self.setup.places, core) {
@@ -190,11 +200,11 @@ impl Daemon {
             Event::Checked(checked) => self.admit(now, *checked),
             Event::Reloaded(Ok(rules)) => {
                 self.rules = rules;
-                self.service.ready();
+                Service::ready();
                 tracing::info!("configuration reloaded");
             }
             Event::Reloaded(Err(why)) => {
-                self.service.ready();
+                Service::ready();
                 tracing::error!("configuration not reloaded, the old one stays: {why}");
             }
         }
@@ -246,19 +256,14 @@ impl Daemon {
             if !self.work.begin(&action) {
                 continue;
             }
+            policy::begun(&mut self.model, now, &action);
             match &action {
-                Action::List(core) => self.model.listing_asked(now, *core),
-                Action::Scan { core, .. } => {
-                    let next = self.model.transitions().find(|(c, _)| c == core);
-                    let next = next.map_or(now, |(_, t)| policy::next_scan(t, now));
-                    self.model.scan_asked(now, *core, next);
-                }
                 Action::Force { patch, .. } => journal::tell_force_evidence(patch, &self.model),
                 Action::Nudge { .. } => {
                     nudges.push(action);
                     continue;
                 }
-                Action::Load(_) | Action::Switch { .. } | Action::Unload { .. } => {}
+                _ => {}
             }
             let module = match &action {
                 Action::Load(job) => self.modules.remove(job),
@@ -275,7 +280,13 @@ impl Daemon {
         let rules = &self.rules;
         let request = match incoming {
             Incoming::Apply { path, options, .. } => {
-                return apply::check(&self.setup.places, apply::Source::Path(path), options, reply, &self.events);
+                return apply::check(
+                    &self.setup.places,
+                    apply::Source::Path(path),
+                    options,
+                    reply,
+                    &self.events,
+                );
             }
             Incoming::ApplyFd {
                 module, name, options, ..
@@ -295,17 +306,9 @@ impl Daemon {
                 Request::Cancel { patch, options }
             }
             Incoming::Force { patch, .. } => Request::Force { patch },
-            Incoming::Nudge { patch, .. } => return self.nudge(patch, reply),
+            Incoming::Nudge { patch, .. } => Request::Nudge { patch },
         };
-        let (answer, changes) = self.model.request(now(), request);
-        self.publish(&changes);
-        respond(reply, answer);
-    }
-
-    fn nudge(&mut self, patch: PatchName, reply: oneshot::Sender<Reply>) {
-        let (answer, changes) = self.model.request(now(), Request::Nudge { patch: patch.clone() });
-        let rules = &self.rules;
-        let answer = answer.map(|_| Answer::Nudging(self.model.keep_nudges(&patch, |b| eligible(b, rules).is_ok())));
+        let (answer, changes) = policy::answer(&mut self.model, &self.rules, now(), request);
         self.publish(&changes);
         respond(reply, answer);
     }
@@ -322,7 +325,7 @@ impl Daemon {
             core,
             options: options.or(&self.rules),
         };
-        let (answer, changes) = self.model.request(now, request);
+        let (answer, changes) = policy::answer(&mut self.model, &self.rules, now, request);
         if let Ok(Answer::Job(id)) = &answer {
             self.modules.insert(*id, module);
         }
@@ -332,7 +335,7 @@ impl Daemon {
     }
 
     fn reload(&mut self) {
-        self.service.reloading();
+        Service::reloading();
         let (path, events) = (self.setup.config.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || events.send(Event::Reloaded(config::read(&path))));
     }

@@ -64,6 +64,10 @@ pub fn start() {
 }
 
 /// Writes what a change means for an administrator; changes that only matter to programs are silent.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line of the journal after the other; splitting it would hide that"
+)]
 pub fn tell(change: &Change, model: &Model) {
     match change {
         Change::PatchAppeared(_)
@@ -213,7 +217,7 @@ pub fn tell_force_evidence(patch: &PatchName, model: &Model) {
     }
 }
 
-/// "cat (812) sleeps in tgt_wait [tgt]".
+/// The task and what it does: `cat (812) sleeps in tgt_wait [tgt]`.
 fn sentence(blocker: &Blocker) -> String {
     let seen = &blocker.sighting;
     let what = phrase(blocker.reason, &blocker.function);

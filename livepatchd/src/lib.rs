@@ -7,6 +7,8 @@
 pub mod act;
 pub mod bus;
 pub mod config;
+pub mod ctl;
+pub mod daemon;
 pub mod journal;
 pub mod model;
 pub mod observe;

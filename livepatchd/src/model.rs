@@ -4,13 +4,18 @@
 //! [`Fact`] in, [`Change`] out; requests are answered at once. No clock, no file, no bus: time is an argument.
 //! sysfs is the truth: what a [`Fact::Listing`] says replaces what was believed, whoever did it.
 //!
-//! Rooms: [`patch`], [`task`], [`job`] hold the nouns; [`transition`] the running transition; `jobs` moves jobs along;
-//! `listing` takes in sysfs.
+//! Rooms: [`patch`], [`task`], [`job`] hold the nouns; [`transition`] the running transition; `requests` starts jobs, `jobs`
+//! moves them along; `listing` takes in sysfs, and `freshness` knows how old that is; [`leaving`] sees modules out.
+//!
+//! Between deciding an action and hearing of its outcome things happen. The caller says what it has begun
+//! ([`Model::listing_asked`] and the other `…_asked`), so that nothing is concluded from what is about to change.
 
 pub mod change;
 pub mod fact;
+mod freshness;
 pub mod job;
 mod jobs;
+pub mod leaving;
 mod listing;
 pub mod module;
 pub mod patch;
@@ -19,6 +24,7 @@ pub mod proc_text;
 pub mod reason;
 pub mod refusal;
 pub mod request;
+mod requests;
 mod resume;
 pub mod snapshot;
 pub mod task;
@@ -27,13 +33,16 @@ pub(crate) mod testing;
 pub mod time;
 pub mod transition;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use self::{
     change::Change,
     fact::{Fact, Outcome, TransitionEvent},
+    freshness::Freshness,
     job::{Job, JobId},
+    leaving::Leaving,
     patch::{Core, Patch, PatchName, PatchState},
+    task::{Blocker, TaskKey},
     time::{Millis, Moment},
     transition::{Rounds, Transition},
 };
@@ -47,21 +56,19 @@ pub struct Model {
     rounds: BTreeMap<Core, Rounds>,
     jobs: BTreeMap<JobId, Job>,
     last_job: u32,
+    /// Jobs that ended and are kept, in the order in which they ended.
+    finished: VecDeque<JobId>,
     /// Modules to be unloaded, with when to try next and until when to keep trying.
     leaving: BTreeMap<PatchName, Leaving>,
-    stale: BTreeSet<Core>,
-    listed_at: BTreeMap<Core, Moment>,
+    /// Patches whose modules the kernel never lets go, because they were forced off.
+    kept: BTreeSet<PatchName>,
+    freshness: BTreeMap<Core, Freshness>,
+    /// Patches to whose `enabled` or `force` a write is under way.
+    writing: BTreeSet<PatchName>,
+    /// Blockers that are being nudged, as they were when that began.
+    nudging: BTreeMap<TaskKey, Blocker>,
     reboot_advised: bool,
     degraded: Vec<String>,
-}
-
-/// A module whose patch is no longer in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leaving {
-    /// When to try next.
-    pub next: Moment,
-    /// When to give up.
-    pub until: Moment,
 }
 
 impl Model {
@@ -79,7 +86,7 @@ impl Model {
             Fact::Listing { core, patches } => self.take_listing(now, core, patches),
             Fact::CoreGone(core) => self.lose_core(now, core),
             Fact::Stirred(core) => {
-                self.stale.insert(core);
+                self.freshness.entry(core).or_default().stir();
                 Vec::new()
             }
             Fact::Transition { core, event } => self.take_event(now, core, event),
@@ -119,6 +126,7 @@ impl Model {
             Fact::NudgeRecovered { key, continued } => vec![Change::NudgeRecovered { key, continued }],
         };
         changes.extend(self.settle_jobs(now));
+        self.show_progress(&mut changes);
         changes
     }
 
@@ -136,13 +144,13 @@ impl Model {
         changes.extend(stalled);
         changes.extend(self.expire_jobs(now));
         changes.extend(self.settle_jobs(now));
+        self.show_progress(&mut changes);
         changes
     }
 
-    /// Notes that a listing of this core was asked for: what is known counts as fresh until something stirs again.
+    /// Notes that a listing of this core was asked for: no other is needed until something stirs again.
     pub fn listing_asked(&mut self, now: Moment, core: Core) {
-        self.stale.remove(&core);
-        self.listed_at.insert(core, now);
+        self.freshness.entry(core).or_default().ask(now);
     }
 
     /// Notes that a scan for this core's transition was asked for.
@@ -150,6 +158,20 @@ impl Model {
         if let Some(t) = self.transitions.get_mut(&core) {
             t.last_scan = Some(now);
             t.scan_by = next_by;
+        }
+    }
+
+    /// Notes that a write to this patch's `enabled` or `force` was begun: until its outcome is known, no job of the patch
+    /// is judged by the patch's state.
+    pub fn write_asked(&mut self, patch: &PatchName) {
+        self.writing.insert(patch.clone());
+    }
+
+    /// Notes that a nudge of this task was begun, so that it is told even if the task has moved when its outcome comes.
+    pub fn nudge_asked(&mut self, patch: &PatchName, key: TaskKey) {
+        let blocker = self.transition_of(patch).and_then(|t| t.blockers.get(&key));
+        if let Some(blocker) = blocker.cloned() {
+            self.nudging.insert(key, blocker);
         }
     }
 
@@ -194,14 +216,19 @@ impl Model {
         self.leaving.iter().map(|(name, l)| (name, *l))
     }
 
-    /// Whether what is known of this core's patches is out of date.
+    /// Whether this core should be listed again.
     pub fn is_stale(&self, core: Core) -> bool {
-        self.stale.contains(&core)
+        self.freshness(core).is_stale()
+    }
+
+    /// Whether what is known of this core's patches is from before the outcome of an action.
+    pub fn is_behind(&self, core: Core) -> bool {
+        self.freshness(core).is_behind()
     }
 
     /// When this core was last listed.
     pub fn listed_at(&self, core: Core) -> Moment {
-        self.listed_at.get(&core).copied().unwrap_or_default()
+        self.freshness(core).listed_at()
     }
 
     /// Whether a transition was forced since boot.
@@ -216,29 +243,28 @@ impl Model {
 
     fn take_event(&mut self, now: Moment, core: Core, event: TransitionEvent) -> Vec<Change> {
         let rounds = self.rounds.entry(core).or_default();
+        let freshness = self.freshness.entry(core).or_default();
         match event {
-            TransitionEvent::Started | TransitionEvent::Reversed => {
+            TransitionEvent::Started | TransitionEvent::Reversed | TransitionEvent::Completed => {
                 rounds.clear();
-                self.stale.insert(core);
+                freshness.stir();
                 Vec::new()
             }
             TransitionEvent::RoundEnded => {
                 rounds.end_round();
                 let Some(t) = self.transitions.get_mut(&core) else {
-                    self.stale.insert(core);
+                    freshness.stir();
                     return Vec::new();
                 };
                 t.scan_by = now;
                 let functions = self.patches.get(&t.patch).map_or(&[][..], |p| &p.functions);
                 t.reexplain(now, rounds, functions)
             }
-            TransitionEvent::Completed => {
-                rounds.clear();
-                self.stale.insert(core);
-                Vec::new()
-            }
             TransitionEvent::Forced => {
-                self.stale.insert(core);
+                freshness.stir();
+                if let Some(patch) = self.transitions.get(&core).map(|t| t.patch.clone()) {
+                    self.keep_forced(&patch);
+                }
                 self.advise_reboot()
             }
         }
@@ -252,26 +278,20 @@ impl Model {
                 patch,
                 direction,
                 result,
-            } => {
-                self.stale.insert(core);
-                self.job_switched(&patch, direction, result)
-            }
-            Outcome::Forced { core, patch, result } => {
-                self.stale.insert(core);
-                match result {
-                    Ok(()) => {
-                        let mut changes = self.advise_reboot();
-                        changes.extend(self.job_switched_by_force(&patch, None));
-                        changes
-                    }
-                    Err(why) => self.job_switched_by_force(&patch, Some(why)),
-                }
-            }
+            } => self.job_switched(core, &patch, direction, result),
+            Outcome::Forced { core, patch, result } => self.job_forced(core, &patch, result),
             Outcome::Unloaded { patch, result } => self.module_left(now, patch, result),
             Outcome::Nudged { patch, key, result } => {
-                let mut transitions = self.transitions.values_mut();
-                let found = transitions.find(|t| t.patch == patch);
-                found.and_then(|t| t.nudged(now, key, result)).into_iter().collect()
+                let begun = self.nudging.remove(&key).filter(|b| b.patch == patch);
+                let transition = self.transitions.values_mut().find(|t| t.patch == patch);
+                let blocker = match transition {
+                    Some(t) => t.nudged(now, key, begun),
+                    None => begun.map(|b| b.nudged(now)),
+                };
+                let told = blocker.map(Box::new);
+                told.map(|blocker| Change::Nudged { blocker, result })
+                    .into_iter()
+                    .collect()
             }
         }
     }
@@ -282,51 +302,22 @@ impl Model {
         news.then_some(Change::RebootAdvised).into_iter().collect()
     }
 
-    fn module_left(&mut self, now: Moment, patch: PatchName, result: Result<bool, refusal::Refusal>) -> Vec<Change> {
-        /// A reference is usually dropped within milliseconds, by a worker of the core that frees the patch.
-        const RETRY: Millis = Millis(100);
-        let Some(leaving) = self.leaving.get_mut(&patch) else {
-            return Vec::new();
+    /// A running job shows its patch's progress as its own.
+    fn show_progress(&self, changes: &mut Vec<Change>) {
+        let moved = |job: &Job| {
+            let mut patches = changes.iter().filter_map(|change| match change {
+                Change::PatchChanged(patch) | Change::PatchGone(patch) => Some(patch),
+                _ => None,
+            });
+            patches.any(|patch| *patch == job.patch)
         };
-        match result {
-            Ok(true) => {
-                self.leaving.remove(&patch);
-                self.stale.extend(self.cores.iter().copied());
-                let known = self.patches.remove(&patch).is_some();
-                let gone = known.then(|| Change::PatchGone(patch.clone()));
-                [Change::ModuleUnloaded(patch)].into_iter().chain(gone).collect()
-            }
-            Ok(false) if now < leaving.until => {
-                leaving.next = now + RETRY;
-                Vec::new()
-            }
-            Ok(false) => self.module_stays(
-                patch.clone(),
-                refusal::Refusal::new(
-                    refusal::ErrorName::Busy,
-                    format!(
-                        "{patch} is no longer in use as a patch, but its module is still referenced (a forced patch keeps \
-                         its module for ever); see refcnt in /sys/module/{patch}"
-                    ),
-                ),
-            ),
-            Err(why) => self.module_stays(patch, why),
-        }
+        let running = self.jobs.values().filter(|j| j.result.is_none());
+        let news: Vec<_> = running.filter(|j| moved(j)).map(|j| Change::JobChanged(j.id)).collect();
+        changes.extend(news);
     }
 
-    fn module_stays(&mut self, patch: PatchName, why: refusal::Refusal) -> Vec<Change> {
-        self.leaving.remove(&patch);
-        self.fail_unloading(&patch, &why);
-        vec![Change::ModuleStays { patch, why }]
-    }
-
-    fn set_leaving(&mut self, now: Moment, patch: &PatchName) {
-        /// How long to wait for the last reference: a task may still run in the module's code.
-        const PATIENCE: Millis = Millis(10_000);
-        self.leaving.entry(patch.clone()).or_insert(Leaving {
-            next: now,
-            until: now + PATIENCE,
-        });
+    fn freshness(&self, core: Core) -> Freshness {
+        self.freshness.get(&core).copied().unwrap_or_default()
     }
 
     fn state_of(&self, patch: &PatchName) -> Option<PatchState> {

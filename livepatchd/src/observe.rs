@@ -5,6 +5,15 @@
 //! All paths come from [`crate::model::place::Places`].
 
 pub mod bpf;
+mod freezer;
 pub mod kernel;
+pub mod kmsg;
 pub mod module_file;
+pub mod procfs;
+pub mod scan;
+pub mod sighting;
+mod source;
+pub mod stack;
 pub mod sysfs;
+pub mod uevent;
+pub mod unit;

@@ -2,7 +2,10 @@
 //! Decisions: from the model, the rules and the time to actions. Pure: it observes nothing and does nothing.
 //!
 //! [`decide`] compares what jobs work to with what is, and what is known with what should be known by now. Deciding the
-//! same thing twice is harmless: the caller drops actions that are under way.
+//! same thing twice is harmless: the caller drops actions that are under way, and tells [`begun`] of those that it begins.
+//!
+//! One step of the caller: facts and requests ([`answer`]) in, [`Model::tick`], [`decide`], carry out, sleep until the next
+//! fact, request, or [`Decision::wake_at`].
 
 pub mod action;
 pub mod admit;
@@ -13,12 +16,16 @@ pub mod rules;
 use self::{action::Action, nudge::eligible, rules::Rules};
 use crate::model::{
     Model,
+    change::Change,
     job::{Job, JobPhase},
-    patch::{Direction, Patch, PatchState},
+    patch::{Core, Direction, Patch, PatchState},
+    request::{Answer, Reply, Request},
     time::{Millis, Moment},
     transition::Transition,
 };
 
+/// The shortest sleep: what is due now was noticed by the tick before, or is about to be.
+const TICK: Millis = Millis(1);
 /// How often sysfs is read while something moves: the bound on what is missed where no event tells of a change.
 const LIST_EVERY: Millis = Millis(250);
 /// How often pending tasks are looked at early in a transition.
@@ -27,9 +34,8 @@ const SCAN_EVERY: Millis = Millis(250);
 const SCAN_EVERY_WHEN_STUCK: Millis = Millis(1_000);
 /// How long a transition may be without progress before it counts as stuck for a while.
 const STUCK: Millis = Millis(5_000);
-
-/// How long a disabled patch may stay listed before we stop waiting for it to go.
-const FREED_WITHIN: Millis = Millis(5_000);
+/// How long a patch may be listed without being in use before we stop waiting for it to come or go.
+const SETTLES_WITHIN: Millis = Millis(5_000);
 
 /// What to do now, and when to decide again if nothing happens before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +49,13 @@ pub struct Decision {
 impl Decision {
     fn wake(&mut self, at: Moment) {
         self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
+    }
+
+    /// `action`, once even if several jobs want it.
+    fn act(&mut self, action: Action) {
+        if !self.actions.contains(&action) {
+            self.actions.push(action);
+        }
     }
 
     /// `action` if `due` has come, else a wake-up then.
@@ -66,7 +79,7 @@ pub fn decide(model: &Model, rules: &Rules, now: Moment) -> Decision {
         scan(model, core, transition, now, &mut decision);
         nudge_blockers(model, transition, rules, now, &mut decision);
         if transition.pending() > 0 && !transition.stalled {
-            decision.wake(transition.last_progress + rules.stall_after);
+            decision.wake((transition.last_progress + rules.stall_after).max(now + TICK));
         }
     }
     for (patch, leaving) in model.leaving() {
@@ -76,6 +89,39 @@ pub fn decide(model: &Model, rules: &Rules, now: Moment) -> Decision {
     decision
 }
 
+/// Answers a request; a nudge that is asked for goes to those that may be nudged.
+pub fn answer(model: &mut Model, rules: &Rules, now: Moment, request: Request) -> (Reply, Vec<Change>) {
+    let patch = match &request {
+        Request::Nudge { patch } => Some(patch.clone()),
+        _ => None,
+    };
+    let (reply, changes) = model.request(now, request);
+    match (reply, patch) {
+        (Ok(Answer::Nudging(_)), Some(patch)) => {
+            let nudged = model.keep_nudges(&patch, |blocker| eligible(blocker, rules).is_ok());
+            (Ok(Answer::Nudging(nudged)), changes)
+        }
+        (reply, _) => (reply, changes),
+    }
+}
+
+/// Notes in the model that an action was begun.
+pub fn begun(model: &mut Model, now: Moment, action: &Action) {
+    match action {
+        Action::List(core) => model.listing_asked(now, *core),
+        Action::Scan { core, .. } => {
+            let transition = model.transitions().find(|(c, _)| c == core);
+            if let Some(next) = transition.map(|(_, t)| next_scan(t, now)) {
+                model.scan_asked(now, *core, next);
+            }
+        }
+        Action::Switch { patch, .. } | Action::Force { patch, .. } => model.write_asked(patch),
+        Action::Nudge { patch, key, .. } => model.nudge_asked(patch, *key),
+        // a job that loads and a module that leaves say so themselves
+        Action::Load(_) | Action::Unload { .. } => {}
+    }
+}
+
 /// When a scan that is asked for now should be followed by the next.
 pub fn next_scan(transition: &Transition, now: Moment) -> Moment {
     let stuck = now.since(transition.last_progress) >= STUCK;
@@ -83,15 +129,18 @@ pub fn next_scan(transition: &Transition, now: Moment) -> Moment {
 }
 
 fn list(model: &Model, now: Moment, decision: &mut Decision) {
-    for core in model.cores() {
+    // a core that is not there may have come when something stirred
+    for core in Core::ALL {
         let moving = model.transitions().any(|(c, _)| c == core);
-        // a disabled patch is listed until a worker of the core has freed it, and no event tells of that
-        let freed_soon = |p: &Patch| p.listed && p.state == PatchState::Disabled && now.since(p.since) < FREED_WITHIN;
-        let settling = model.patches().any(|p| p.core == core && freed_soon(p));
+        // a patch is listed a moment before it is enabled, and until a worker of the core has freed it: no event tells
+        let settles = |p: &Patch| {
+            let unused = matches!(p.state, PatchState::Loaded | PatchState::Disabled);
+            p.core == core && p.listed && unused && now.since(p.since) < SETTLES_WITHIN
+        };
         let working = model.jobs().any(|j| j.core == core && j.result.is_none());
         if model.is_stale(core) {
             decision.actions.push(Action::List(core));
-        } else if moving || settling || working {
+        } else if moving || working || model.patches().any(settles) {
             decision.at(now, model.listed_at(core) + LIST_EVERY, Action::List(core));
         }
     }
@@ -99,24 +148,27 @@ fn list(model: &Model, now: Moment, decision: &mut Decision) {
 
 fn advance(model: &Model, job: &Job, now: Moment, decision: &mut Decision) {
     if job.phase != JobPhase::Loading {
-        decision.wake(job.deadline.max(now + Millis(1)));
+        decision.wake(job.deadline.max(now + TICK));
     }
     match job.phase {
         JobPhase::Loading => decision.actions.push(Action::Load(job.id)),
         JobPhase::Unloading | JobPhase::Ended => {}
         JobPhase::Transition | JobPhase::Reversing => {
             let Some(patch) = model.patch(&job.patch) else { return };
-            if job.force && patch.state.direction().is_some() {
+            if model.is_behind(job.core) {
+                return;
+            }
+            if job.force && patch.state.direction() == Some(job.target) {
                 let (core, patch) = (job.core, job.patch.clone());
-                decision.actions.push(Action::Force { core, patch });
+                decision.act(Action::Force { core, patch });
             }
             let wrong_way = match job.target {
                 Direction::Patching => patch.state == PatchState::Disabling,
                 Direction::Unpatching => matches!(patch.state, PatchState::Enabling | PatchState::Enabled),
             };
             let blocked = model.transitions().any(|(c, t)| c == job.core && t.patch != job.patch);
-            if wrong_way && !job.begun && !blocked && !model.is_stale(job.core) {
-                decision.actions.push(Action::Switch {
+            if wrong_way && !job.begun && !blocked {
+                decision.act(Action::Switch {
                     core: job.core,
                     patch: job.patch.clone(),
                     direction: job.target,
@@ -126,7 +178,7 @@ fn advance(model: &Model, job: &Job, now: Moment, decision: &mut Decision) {
     }
 }
 
-fn scan(model: &Model, core: crate::model::patch::Core, transition: &Transition, now: Moment, decision: &mut Decision) {
+fn scan(model: &Model, core: Core, transition: &Transition, now: Moment, decision: &mut Decision) {
     let functions = model.patch(&transition.patch).map(|p| p.functions.clone());
     let scan = Action::Scan {
         core,

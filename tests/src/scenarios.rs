@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The registry of scenarios: one file for each noun, one sentence for each scenario. tests/README.md says how to add one.
 
+mod crowd;
 mod kernel_alone;
 mod userland;
 
@@ -14,6 +15,7 @@ use crate::guest::Guest;
 const FILES: &[(&str, &[Scenario])] = &[
     ("userland", userland::SCENARIOS),
     ("kernel_alone", kernel_alone::SCENARIOS),
+    ("crowd", crowd::SCENARIOS),
 ];
 
 /// Longer programs that speak to the user, by name: the demonstration, the benchmark.

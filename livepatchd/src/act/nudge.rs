@@ -6,8 +6,9 @@
 //! **Why the thread hardly ever stops.** SIGCONT takes every pending stop signal of the process back
 //! (`kernel/signal.c: prepare_signal`). The sleeper was only woken by SIGSTOP; before it has run as far as taking that
 //! signal, the signal is gone, its system call sees a signal that is no more, and it restarts (or returns EINTR, as
-//! signal(7) lists). Should the thread be quicker, the process stops for the microseconds between the two system calls,
-//! and its parent may be told so.
+//! signal(7) lists). So that it does not run too early, our thread has a [real-time priority](super::priority) for that
+//! moment. Should it be quicker all the same, the process stops until SIGCONT some microseconds later, its other threads
+//! wake too, and its parent may be told so. A handler for SIGCONT runs in either case.
 //!
 //! **Why only interruptible sleepers.** SIGCONT ends every stop of the process, also one that somebody else asked for.
 //! A stop in force or on its way wakes all interruptible sleepers of the process (`do_signal_stop`), so a thread that is
@@ -43,6 +44,7 @@ use rustix::{
 use super::{
     fault::{self, Step},
     nudge_record::{self, Left, Open, Phase},
+    priority::Undisturbed,
     target::{Glimpse, Gone, Target},
 };
 use crate::model::{
@@ -123,6 +125,7 @@ impl Nudger {
         let record = Open::create(&self.places, &self.boot, key, tgid, comm)
             .map_err(|err| NotNudged::NoRecord(err.to_string()))?;
         fault::at(Step::NudgePrepared);
+        let undisturbed = Undisturbed::begin();
         let ready = check(target).and_then(|()| {
             record
                 .set(Phase::Sending)
@@ -136,6 +139,7 @@ impl Nudger {
         fault::at(Step::NudgeContinued);
         // if this write fails the next start finds a task that is not stopped, and does nothing
         let _ = record.set(Phase::Sent);
+        drop(undisturbed);
         fault::at(Step::NudgeDone);
         record.remove();
         result
@@ -156,13 +160,13 @@ fn stop_and_continue(target: &Target) -> Result<(), NotNudged> {
 }
 
 /// What is known without looking.
-fn never(tid: u32, tgid: u32) -> Result<(), NotNudged> {
+fn never(thread: u32, process: u32) -> Result<(), NotNudged> {
     let own = getpid().as_raw_nonzero().get().cast_unsigned();
-    if tid == 0 || tgid == 0 {
+    if thread == 0 || process == 0 {
         Err(NotNudged::Never("it is an idle task"))
-    } else if tid == 1 || tgid == 1 {
+    } else if thread == 1 || process == 1 {
         Err(NotNudged::Never("it is PID 1"))
-    } else if tgid == own || tid == own {
+    } else if process == own || thread == own {
         Err(NotNudged::Never("it is this daemon itself"))
     } else {
         Ok(())

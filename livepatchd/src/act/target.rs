@@ -110,16 +110,16 @@ fn pid(id: u32) -> Option<Pid> {
     i32::try_from(id).ok().and_then(Pid::from_raw)
 }
 
-fn tgkill(tgid: u32, tid: u32, signal: Signal) -> Result<(), Errno> {
-    let (Some(tgid), Some(tid)) = (pid(tgid), pid(tid)) else {
+fn tgkill(process: u32, thread: u32, signal: Signal) -> Result<(), Errno> {
+    let (Some(process), Some(thread)) = (pid(process), pid(thread)) else {
         return Err(Errno::SRCH);
     };
     // SAFETY: tgkill takes three integers and touches no memory of ours.
     let result = unsafe {
         libc::syscall(
             libc::SYS_tgkill,
-            tgid.as_raw_nonzero().get(),
-            tid.as_raw_nonzero().get(),
+            process.as_raw_nonzero().get(),
+            thread.as_raw_nonzero().get(),
             signal.as_raw(),
         )
     };

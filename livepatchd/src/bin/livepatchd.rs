@@ -1,3 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The daemon's entry point.
-fn main() {}
+//! The daemon's entry point: options, journal, loop.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use livepatchd::{config, daemon, journal, model::place::Places};
+
+/// Applies kernel live patches and sees them finish. Started by systemd; spoken to with livepatchctl.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let Options { config } = Options::parse();
+    journal::start();
+    let runtime = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    let setup = daemon::Setup {
+        config,
+        places: Places::system(runtime),
+    };
+    match daemon::run_to_end(setup) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            tracing::error!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}

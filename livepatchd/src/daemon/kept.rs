@@ -49,8 +49,8 @@ impl Kept {
         for path in entries.flatten().map(|entry| entry.path()) {
             match fs::read(&path).map(|text| serde_json::from_slice::<Job>(&text)) {
                 Ok(Ok(job)) => jobs.push(job),
-                Ok(Err(why)) => self.discard(&path, &why.to_string()),
-                Err(why) => self.discard(&path, &why.to_string()),
+                Ok(Err(why)) => discard(&path, &why.to_string()),
+                Err(why) => discard(&path, &why.to_string()),
             }
         }
         jobs.sort_by_key(|job| job.id);
@@ -71,11 +71,12 @@ impl Kept {
     fn job(&self, id: JobId) -> PathBuf {
         self.0.join(JOBS).join(id.0.to_string())
     }
+}
 
-    fn discard(&self, path: &Path, why: &str) {
-        tracing::warn!("{}: not the record of a job, removed: {why}", path.display());
-        let _ = fs::remove_file(path);
-    }
+fn discard(path: &Path, why: &str) {
+    tracing::warn!("{}: not the record of a job, removed: {why}", path.display());
+    // if it stays, it is told again at the next start
+    let _ = fs::remove_file(path);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{Instant, sleep_until};
 
-use crate::model::snapshot::Snapshot;
+use crate::model::{patch::PatchState, snapshot::Snapshot};
 
 /// The connection to the service manager.
 #[derive(Debug)]
@@ -28,18 +28,18 @@ impl Service {
     }
 
     /// Started, or done with a reload.
-    pub(super) fn ready(&self) {
+    pub(super) fn ready() {
         tell(&[NotifyState::Ready]);
     }
 
-    pub(super) fn reloading(&self) {
+    pub(super) fn reloading() {
         match NotifyState::monotonic_usec_now() {
             Ok(since) => tell(&[NotifyState::Reloading, since]),
             Err(why) => tracing::debug!("no monotonic time for the reload: {why}"),
         }
     }
 
-    pub(super) fn stopping(&self) {
+    pub(super) fn stopping() {
         tell(&[NotifyState::Stopping]);
     }
 
@@ -64,25 +64,29 @@ impl Service {
 }
 
 fn status_line(snapshot: &Snapshot) -> String {
-    let moving = snapshot.transition.as_ref().and_then(|name| {
-        let mut patches = snapshot.patches.iter();
-        patches.find(|p| p.name == name.as_str())
-    });
-    let advice = if snapshot.reboot_advised { "; reboot advised" } else { "" };
-    match moving {
-        Some(p) => {
-            let (state, stalled) = (p.state.as_str(), if p.stalled { ", stalled" } else { "" });
-            format!("{} {state}: {} of {} tasks pending{stalled}{advice}", p.name, p.pending, p.total)
-        }
-        None => {
-            let enabled = |p: &&crate::model::snapshot::PatchView| p.state == crate::model::patch::PatchState::Enabled;
-            match snapshot.patches.iter().filter(enabled).count() {
-                _ if snapshot.cores.is_empty() => "this kernel has no live patching".to_owned(),
-                0 => format!("no live patch enabled{advice}"),
-                1 => format!("1 live patch enabled{advice}"),
-                n => format!("{n} live patches enabled{advice}"),
-            }
-        }
+    let advice = if snapshot.reboot_advised {
+        "; reboot advised"
+    } else {
+        ""
+    };
+    let moving = snapshot.transition.as_ref();
+    if let Some(p) = moving.and_then(|name| snapshot.patches.iter().find(|p| p.name == name.as_str())) {
+        let (state, stalled) = (p.state.as_str(), if p.stalled { ", stalled" } else { "" });
+        return format!(
+            "{} {state}: {} of {} tasks pending{stalled}{advice}",
+            p.name, p.pending, p.total
+        );
+    }
+    let enabled = snapshot
+        .patches
+        .iter()
+        .filter(|p| p.state == PatchState::Enabled)
+        .count();
+    match enabled {
+        _ if snapshot.cores.is_empty() => "this kernel has no live patching".to_owned(),
+        0 => format!("no live patch enabled{advice}"),
+        1 => format!("1 live patch enabled{advice}"),
+        n => format!("{n} live patches enabled{advice}"),
     }
 }
 

@@ -18,15 +18,20 @@ use tokio::{
 
 use super::Event;
 use crate::{
-    act,
+    act::{Executor, Loadable},
     model::{
-        fact::{Fact, Outcome},
+        fact::Fact,
         job::JobId,
         patch::{Core, PatchName},
         place::Places,
         task::TaskKey,
     },
-    observe::{module_file::OpenModule, scan::Scanner, sysfs},
+    observe::{
+        kmsg,
+        module_file::OpenModule,
+        scan::{Asked, Scanner},
+        sysfs,
+    },
     policy::action::Action,
 };
 
@@ -63,6 +68,7 @@ impl Slot {
 /// The actions under way.
 pub(super) struct Work {
     places: Places,
+    executor: Arc<Executor>,
     scanner: Arc<Mutex<Scanner>>,
     events_ready: watch::Receiver<bool>,
     events: mpsc::UnboundedSender<Event>,
@@ -77,8 +83,10 @@ impl Work {
         events_ready: watch::Receiver<bool>,
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
+        let kernel_log = || kmsg::since(&kmsg::path());
         Self {
             places: places.clone(),
+            executor: Arc::new(Executor::new(places.clone(), Box::new(kernel_log))),
             scanner,
             events_ready,
             events,
@@ -100,14 +108,15 @@ impl Work {
     /// Starts an action that is marked as under way; `module` goes with [`Action::Load`].
     pub(super) fn start(&mut self, action: Action, module: Option<OpenModule>) {
         let slot = Slot::of(&action);
-        let (places, scanner, events) = (self.places.clone(), Arc::clone(&self.scanner), self.events.clone());
+        let (places, executor) = (self.places.clone(), Arc::clone(&self.executor));
+        let (scanner, events) = (Arc::clone(&self.scanner), self.events.clone());
         let mut ready = self.events_ready.clone();
         tokio::spawn(async move {
             if matches!(action, Action::Load(_)) {
                 // without the events the load goes on all the same, and reasons come from stacks
                 let _ = timeout(EVENTS_TIME, ready.wait_for(|ready| *ready)).await;
             }
-            let done = spawn_blocking(move || carry_out(&places, &scanner, action, module)).await;
+            let done = spawn_blocking(move || carry_out(&places, &executor, &scanner, &action, module.as_ref())).await;
             let facts = done.unwrap_or_else(|panic| {
                 tracing::error!("{slot:?}: {panic}");
                 Vec::new()
@@ -122,11 +131,11 @@ impl Work {
         if nudges.is_empty() {
             return;
         }
-        let (places, events) = (self.places.clone(), self.events.clone());
+        let (executor, events) = (Arc::clone(&self.executor), self.events.clone());
         self.nudges.spawn_blocking(move || {
             for nudge in nudges {
                 let slot = Slot::of(&nudge);
-                let facts = act::carry_out(&places, &nudge, None).map(Fact::Outcome);
+                let facts = executor.execute(&nudge, None).map(Fact::Outcome);
                 let _ = events.send(Event::Finished(slot, facts.into_iter().collect()));
             }
         });
@@ -141,9 +150,15 @@ impl Work {
     }
 }
 
-fn carry_out(places: &Places, scanner: &Mutex<Scanner>, action: Action, module: Option<OpenModule>) -> Vec<Fact> {
+fn carry_out(
+    places: &Places,
+    executor: &Executor,
+    scanner: &Mutex<Scanner>,
+    action: &Action,
+    module: Option<&OpenModule>,
+) -> Vec<Fact> {
     match action {
-        Action::List(core) => list(places, core),
+        Action::List(core) => list(places, *core),
         Action::Scan {
             core,
             patch,
@@ -151,17 +166,36 @@ fn carry_out(places: &Places, scanner: &Mutex<Scanner>, action: Action, module: 
             functions,
         } => {
             let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
-            match scanner.pending(core, &patch, direction, &functions) {
-                Ok((pending, visited)) => vec![Fact::Scan { core, pending, visited }],
+            let asked = Asked {
+                core: *core,
+                patch,
+                direction: *direction,
+                functions,
+            };
+            match scanner.pending(asked) {
+                Ok(found) => vec![Fact::Scan {
+                    core: *core,
+                    patch: patch.clone(),
+                    direction: *direction,
+                    pending: found.pending,
+                    visited: found.visited,
+                }],
                 Err(why) => {
                     tracing::warn!("{patch}: pending tasks cannot be listed: {why}");
                     Vec::new()
                 }
             }
         }
-        Action::Load(_) | Action::Switch { .. } | Action::Force { .. } | Action::Unload { .. } | Action::Nudge { .. } => {
-            let module = module.as_ref().map(OpenModule::file);
-            let outcome: Option<Outcome> = act::carry_out(places, &action, module);
+        Action::Load(_)
+        | Action::Switch { .. }
+        | Action::Force { .. }
+        | Action::Unload { .. }
+        | Action::Nudge { .. } => {
+            let loadable = module.map(|module| Loadable {
+                file: module.file(),
+                facts: module.facts(),
+            });
+            let outcome = executor.execute(action, loadable);
             outcome.into_iter().map(Fact::Outcome).collect()
         }
     }

@@ -9,54 +9,59 @@ use std::collections::BTreeMap;
 use super::{
     Model,
     change::Change,
-    job::JobPhase,
-    patch::{Core, Listed, Patch, PatchListing, PatchName, PatchState},
+    job::{Job, JobPhase},
+    patch::{
+        Core, Direction, Listed, Patch, PatchListing, PatchName,
+        PatchState::{self, Disabled, Disabling, Enabled, Enabling, Loaded},
+    },
     time::Moment,
     transition::Transition,
 };
 
+/// A patch of a listing, and what was known of it.
+struct Update {
+    patch: Patch,
+    before: Option<Patch>,
+}
+
 impl Model {
     pub(super) fn take_listing(&mut self, now: Moment, core: Core, listings: Vec<PatchListing>) -> Vec<Change> {
+        if !self.freshness.entry(core).or_default().answer() {
+            return Vec::new();
+        }
         let mut changes = Vec::new();
-        if self.cores.insert(core) {
+        let is_first = self.cores.insert(core);
+        if is_first {
             changes.push(Change::CoresChanged);
         }
-        let mut gone: BTreeMap<PatchName, Patch> = BTreeMap::new();
-        self.patches.retain(|name, patch| {
-            let stays = patch.core != core || listings.iter().any(|l| l.name == *name);
-            if !stays {
-                gone.insert(name.clone(), patch.clone());
-            }
-            stays
-        });
-        let mut retired = Vec::new();
-        let mut replaced_by = None;
-        for PatchListing { name, listed } in listings {
-            let before = self.patches.get(&name).cloned();
-            if before.as_ref().is_some_and(|b| b.core != core) {
-                continue;
-            }
-            let patch = next_patch(now, core, name, listed, before.as_ref());
-            if before.as_ref().map(|b| b.state) == Some(PatchState::Enabled) && patch.state == PatchState::Disabled {
-                retired.push(patch.name.clone());
-            }
-            let newly_enabled =
-                patch.state == PatchState::Enabled && before.as_ref().map(|b| b.state) != Some(PatchState::Enabled);
-            if newly_enabled && patch.replace != Some(false) {
-                replaced_by = Some(patch.name.clone());
-            }
-            changes.extend(self.put_patch(now, patch, before));
+        let gone = self.remove_unlisted(core, &listings);
+        let updates: Vec<_> = listings
+            .into_iter()
+            .filter_map(|PatchListing { name, listed }| {
+                let before = self.patches.get(&name).cloned();
+                let elsewhere = before.as_ref().is_some_and(|b| b.core != core);
+                let patch = next_patch(now, core, name, listed, before.as_ref(), is_first);
+                (!elsewhere).then_some(Update { patch, before })
+            })
+            .collect();
+        let retired: BTreeMap<_, _> = updates
+            .iter()
+            .filter_map(|old| {
+                let newer = updates.iter().find(|newer| retires(newer, old))?;
+                Some((old.patch.name.clone(), newer.patch.name.clone()))
+            })
+            .collect();
+        for update in updates {
+            let by = retired.get(&update.patch.name);
+            changes.extend(self.put_patch(now, update, by));
         }
-        if replaced_by.is_some() {
-            for name in &retired {
-                self.set_leaving(now, name);
-            }
-        }
+        changes.extend(retired.keys().filter_map(|name| self.let_leave(now, name)));
         changes.extend(self.follow_transition(now, core));
         for (name, patch) in gone {
             self.leaving.remove(&name);
-            if !matches!(patch.state, PatchState::Loaded | PatchState::Disabled) {
-                changes.push(self.state_change(now, &patch, Some(&patch), PatchState::Disabled));
+            self.kept.remove(&name);
+            if !matches!(patch.state, Loaded | Disabled) {
+                changes.push(self.state_change(now, &patch, Some(&patch), Disabled, None));
             }
             changes.push(Change::PatchGone(name));
         }
@@ -64,18 +69,29 @@ impl Model {
     }
 
     pub(super) fn lose_core(&mut self, now: Moment, core: Core) -> Vec<Change> {
-        self.stale.remove(&core);
         if !self.cores.contains(&core) {
+            self.freshness.entry(core).or_default().answer();
             return Vec::new();
         }
         let mut changes = self.take_listing(now, core, Vec::new());
-        self.cores.remove(&core);
-        self.rounds.remove(&core);
-        changes.push(Change::CoresChanged);
+        if !self.is_behind(core) {
+            self.cores.remove(&core);
+            self.rounds.remove(&core);
+            changes.push(Change::CoresChanged);
+        }
         changes
     }
 
-    fn put_patch(&mut self, now: Moment, patch: Patch, before: Option<Patch>) -> Vec<Change> {
+    fn remove_unlisted(&mut self, core: Core, listings: &[PatchListing]) -> BTreeMap<PatchName, Patch> {
+        let unlisted = |p: &Patch| p.core == core && !listings.iter().any(|l| l.name == p.name);
+        let gone = self.patches.values().filter(|p| unlisted(p));
+        let gone: BTreeMap<_, _> = gone.map(|p| (p.name.clone(), p.clone())).collect();
+        self.patches.retain(|name, _| !gone.contains_key(name));
+        gone
+    }
+
+    fn put_patch(&mut self, now: Moment, update: Update, retired_by: Option<&PatchName>) -> Vec<Change> {
+        let Update { patch, before } = update;
         if before.as_ref() == Some(&patch) {
             return Vec::new();
         }
@@ -84,21 +100,35 @@ impl Model {
             Some(_) => Change::PatchChanged(patch.name.clone()),
         }];
         if before.as_ref().map(|b| b.state) != Some(patch.state) {
-            changes.push(self.state_change(now, &patch, before.as_ref(), patch.state));
+            changes.push(self.state_change(now, &patch, before.as_ref(), patch.state, retired_by));
         }
         self.patches.insert(patch.name.clone(), patch);
         changes
     }
 
-    fn state_change(&self, now: Moment, patch: &Patch, before: Option<&Patch>, to: PatchState) -> Change {
-        let ours = |job: &super::job::Job| job.patch == patch.name && job.phase != JobPhase::Ended;
+    fn state_change(
+        &self,
+        now: Moment,
+        patch: &Patch,
+        before: Option<&Patch>,
+        to: PatchState,
+        retired_by: Option<&PatchName>,
+    ) -> Change {
+        let goes = match to {
+            Enabling | Enabled => Direction::Patching,
+            Loaded | Disabling | Disabled => Direction::Unpatching,
+        };
+        let asked = |job: &Job| job.patch == patch.name && (!job.begun || job.target == goes);
+        let loads = |job: &Job| job.patch == patch.name && job.phase == JobPhase::Loading;
+        let retires = |job: &Job| Some(&job.patch) == retired_by;
+        let mut running = self.jobs.values().filter(|j| j.result.is_none());
         Change::StateChanged {
             patch: patch.name.clone(),
             core: patch.core,
             from: before.map(|b| b.state),
             to,
             after: before.map(|b| now.since(b.since)).unwrap_or_default(),
-            ours: self.jobs.values().any(ours),
+            ours: running.any(|j| asked(j) || loads(j) || retires(j)),
         }
     }
 
@@ -113,7 +143,9 @@ impl Model {
         let mut changes = Vec::new();
         if let Some(mut old) = self.transitions.remove(&core) {
             changes.extend(old.ended(now));
-            changes.push(Change::PatchChanged(old.patch));
+            if self.patches.contains_key(&old.patch) {
+                changes.push(Change::PatchChanged(old.patch));
+            }
         }
         if let Some((patch, direction)) = target {
             let mut transition = Transition::new(patch.clone(), direction, now);
@@ -122,25 +154,60 @@ impl Model {
             }
             self.transitions.insert(core, transition);
             changes.push(Change::TransitionStarted { patch, core, direction });
-        } else if let Some(rounds) = self.rounds.get_mut(&core) {
-            rounds.clear();
+        } else if !self.is_stale(core) {
+            // the listing may be older than a start that was heard of since
+            self.rounds.remove(&core);
         }
         changes
     }
 }
 
-/// What the patch is now, given what it was.
-fn next_patch(now: Moment, core: Core, name: PatchName, listed: Option<Listed>, before: Option<&Patch>) -> Patch {
-    let state = match (&listed, before.map(|b| b.state)) {
-        (Some(l), _) => match (l.transition, l.enabled) {
-            (true, true) => PatchState::Enabling,
-            (true, false) => PatchState::Disabling,
-            (false, true) => PatchState::Enabled,
-            (false, false) => PatchState::Disabled,
-        },
-        (None, None | Some(PatchState::Loaded)) => PatchState::Loaded,
-        (None, Some(_)) => PatchState::Disabled,
+/// Whether `newer` is a `replace` patch that took `older` out of use: only that goes without a transition of its own.
+fn retires(newer: &Update, older: &Update) -> bool {
+    let Some(before) = older.before.as_ref().filter(|b| b.state == Enabled) else {
+        return false;
     };
+    if older.patch.state != Disabled || newer.patch.name == older.patch.name {
+        return false;
+    }
+    match (newer.patch.replace, newer.patch.state) {
+        (None | Some(true), Enabling) => true,
+        // a listing is no snapshot: it may show the new patch complete and the old ones not yet disabled
+        (Some(true), Enabled) => newer.patch.since > before.since,
+        // where the kernel does not say, only the moment of completion tells
+        (None, Enabled) => newer.before.as_ref().map(|b| b.state) != Some(Enabled),
+        (Some(false), _) | (_, Loaded | Disabling | Disabled) => false,
+    }
+}
+
+/// The state that a listing shows.
+///
+/// The kernel sets `transition` before it sets `enabled`, with the patching of the functions in between
+/// (`kernel/livepatch/core.c: __klp_enable_patch, __klp_disable_patch`), and lists a patch before either. So a patch that was
+/// off and shows `transition` without `enabled` is on its way in, and one that was enabled and shows both is on its way out.
+fn next_state(listed: Option<&Listed>, before: Option<PatchState>, is_first: bool) -> PatchState {
+    match (listed.map(|l| (l.transition, l.enabled)), before) {
+        (Some((true, true)), Some(Enabled)) => Disabling,
+        (Some((true, true)), _) | (Some((true, false)), Some(Loaded | Disabled)) => Enabling,
+        (Some((true, false)), None) if !is_first => Enabling,
+        (Some((true, false)), _) => Disabling,
+        (Some((false, true)), _) => Enabled,
+        (Some((false, false)), None) if is_first => Disabled,
+        (Some((false, false)) | None, None | Some(Loaded)) => Loaded,
+        (Some((false, false)) | None, Some(_)) => Disabled,
+    }
+}
+
+/// What the patch is now, given what it was.
+fn next_patch(
+    now: Moment,
+    core: Core,
+    name: PatchName,
+    listed: Option<Listed>,
+    before: Option<&Patch>,
+    is_first: bool,
+) -> Patch {
+    let state = next_state(listed.as_ref(), before.map(|b| b.state), is_first);
     let since = before.filter(|b| b.state == state).map_or(now, |b| b.since);
     match listed {
         Some(Listed {

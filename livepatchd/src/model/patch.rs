@@ -116,6 +116,7 @@ impl Direction {
     }
 
     /// The other way.
+    #[must_use]
     pub fn reversed(self) -> Self {
         Self::from_enabled(!self.enabled())
     }
@@ -133,7 +134,7 @@ impl Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PatchState {
-    /// Its module is loaded; the core does not list it, and it was not seen enabled.
+    /// Its module is loaded, and it was not seen enabled.
     Loaded,
     /// In transition towards the patched state.
     Enabling,

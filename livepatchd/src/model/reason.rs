@@ -38,7 +38,7 @@ pub fn explain(sighting: &Sighting, verdict: Option<&Verdict>, functions: &[Func
     (reason, function)
 }
 
-/// The reason as the end of a sentence that begins with the task: "sleeps in tgt_wait [tgt]".
+/// The reason as the end of a sentence that begins with the task: `sleeps in tgt_wait [tgt]`.
 pub fn phrase(reason: Reason, function: &str) -> String {
     let in_function = if function.is_empty() {
         String::new()

@@ -22,14 +22,14 @@ impl Model {
             }
             self.last_job = self.last_job.max(id.0);
             // nothing is settled before the core was listed
-            self.stale.insert(job.core);
+            self.freshness.entry(job.core).or_default().await_first();
             match job.phase {
                 JobPhase::Loading if job.verdict.is_some() => {
                     job.phase = JobPhase::Transition;
                     job.turn_round(now);
                 }
                 JobPhase::Loading => job.phase = JobPhase::Transition,
-                JobPhase::Unloading => self.set_leaving(now, &job.patch),
+                JobPhase::Unloading => changes.extend(self.let_leave(now, &job.patch)),
                 JobPhase::Transition | JobPhase::Reversing | JobPhase::Ended => {}
             }
             self.jobs.insert(id, job);

@@ -24,7 +24,7 @@ pub enum TaskClass {
     User,
     /// A kernel thread (`PF_KTHREAD`).
     Kthread,
-    /// A kernel-made worker of a user process: io_uring or vhost (`PF_IO_WORKER`, `PF_USER_WORKER`).
+    /// A kernel-made worker of a user process: `io_uring` or vhost (`PF_IO_WORKER`, `PF_USER_WORKER`).
     IoWorker,
     /// PID 1 of the initial namespace.
     Init,
@@ -169,8 +169,17 @@ pub struct Blocker {
     pub function: String,
     /// When this transition first saw it pending.
     pub first_seen: Moment,
-    /// How often we nudged it in this transition.
+    /// How often we nudged it, or tried to, in this transition.
     pub nudges: u32,
     /// When we last did.
     pub last_nudge: Option<Moment>,
+}
+
+impl Blocker {
+    /// The same, nudged once more.
+    pub(super) fn nudged(mut self, now: Moment) -> Self {
+        self.nudges += 1;
+        self.last_nudge = Some(now);
+        self
+    }
 }

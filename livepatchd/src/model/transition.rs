@@ -92,8 +92,10 @@ pub struct Transition {
     pub scan_by: Moment,
     /// Blockers that somebody asked to be nudged at once.
     pub nudge_now: BTreeSet<TaskKey>,
-    /// Blockers already told to the journal.
-    told: BTreeMap<TaskKey, Reason>,
+    /// Reasons already told to the journal, by blocker.
+    told: BTreeMap<TaskKey, Vec<Reason>>,
+    /// Nudges of every task of this transition and when the last was, also of tasks that a scan missed.
+    tries: BTreeMap<TaskKey, (u32, Moment)>,
 }
 
 impl Transition {
@@ -116,6 +118,7 @@ impl Transition {
             scan_by: now + Self::FIRST_ROUND,
             nudge_now: BTreeSet::new(),
             told: BTreeMap::new(),
+            tries: BTreeMap::new(),
         }
     }
 
@@ -138,6 +141,7 @@ impl Transition {
         let mut before = std::mem::take(&mut self.blockers);
         for sighting in pending.into_iter().chain(rounds.idle()) {
             let earlier = before.remove(&sighting.key);
+            let tries = self.tries.get(&sighting.key).copied();
             let verdict = rounds.verdict(sighting.key).cloned();
             let (reason, function) = explain(&sighting, verdict.as_ref(), functions);
             self.blockers.insert(
@@ -148,8 +152,8 @@ impl Transition {
                     reason,
                     function,
                     first_seen: earlier.as_ref().map_or(now, |b| b.first_seen),
-                    nudges: earlier.as_ref().map_or(0, |b| b.nudges),
-                    last_nudge: earlier.as_ref().and_then(|b| b.last_nudge),
+                    nudges: tries.map_or(0, |(nudges, _)| nudges),
+                    last_nudge: tries.map(|(_, last)| last),
                     sighting,
                 },
             );
@@ -190,19 +194,19 @@ impl Transition {
         })
     }
 
-    /// Takes in the outcome of a nudge.
-    pub fn nudged(&mut self, now: Moment, key: TaskKey, result: Result<(), String>) -> Option<Change> {
+    /// Takes in the outcome of a nudge; the blocker as it is now or, where it has moved, as it was when the nudge was begun.
+    pub fn nudged(&mut self, now: Moment, key: TaskKey, begun: Option<Blocker>) -> Option<Blocker> {
         /// Time for the woken thread to leave the kernel before we look again.
         const SETTLE: Millis = Millis(30);
         self.nudge_now.remove(&key);
-        let blocker = self.blockers.get_mut(&key)?;
-        blocker.nudges += 1;
-        blocker.last_nudge = Some(now);
+        let tries = self.tries.entry(key).or_insert((0, now));
+        *tries = (tries.0 + 1, now);
+        let Some(blocker) = self.blockers.get_mut(&key) else {
+            return begun.map(|b| b.nudged(now));
+        };
+        (blocker.nudges, blocker.last_nudge) = (tries.0, Some(now));
         self.scan_by = self.scan_by.min(now + SETTLE);
-        Some(Change::Nudged {
-            blocker: Box::new(blocker.clone()),
-            result,
-        })
+        Some(blocker.clone())
     }
 
     /// The transition is over: the last blockers have moved.
@@ -219,10 +223,12 @@ impl Transition {
         let news = blockers.values().filter(|b| {
             let transient = matches!(b.reason, Reason::Running | Reason::Unknown)
                 && now.since(b.first_seen) < Self::RUNNING_IS_NEWS_AFTER;
-            !transient && told.get(&b.sighting.key) != Some(&b.reason)
+            !transient && !told.get(&b.sighting.key).is_some_and(|t| t.contains(&b.reason))
         });
         let news: Vec<_> = news.cloned().collect();
-        told.extend(news.iter().map(|b| (b.sighting.key, b.reason)));
+        for blocker in &news {
+            told.entry(blocker.sighting.key).or_default().push(blocker.reason);
+        }
         news.into_iter().map(|b| Change::BlockerFound(Box::new(b))).collect()
     }
 

@@ -52,7 +52,12 @@ pub fn refused(blocker: &Blocker, rules: &Rules, job: Option<&Job>) -> Option<No
     if job.is_some_and(|j| !j.options.nudge) {
         return Some(NotNudged("this job asked for no nudges".into()));
     }
-    (blocker.nudges >= rules.nudge_limit).then(|| NotNudged(format!("nudged {} times already", blocker.nudges)))
+    (blocker.nudges >= rules.nudge_limit).then(|| {
+        NotNudged(match blocker.nudges {
+            1 => "nudged once already".to_owned(),
+            n => format!("nudged {n} times already"),
+        })
+    })
 }
 
 fn excluded(blocker: &Blocker, exclude: &Exclusions) -> Option<NotNudged> {

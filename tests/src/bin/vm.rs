@@ -49,8 +49,23 @@ struct One {
     no_daemon: bool,
 }
 
-fn main() -> Result<ExitCode> {
-    let well = match Command::parse() {
+fn main() -> ExitCode {
+    match run(Command::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "a program's last word")]
+            {
+                eprintln!("vm: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says whether all went well; an error is that it could not be tried.
+fn run(command: Command) -> Result<bool> {
+    match command {
         Command::Prepare { series } => prepare(&series).map(|()| true),
         Command::Test {
             kernels,
@@ -60,6 +75,5 @@ fn main() -> Result<ExitCode> {
         Command::Shell(one) => interact(&one.kernel, None, !one.no_daemon),
         Command::Demo(one) => interact(&one.kernel, Some("demo"), !one.no_daemon),
         Command::Bench(one) => interact(&one.kernel, Some("bench"), !one.no_daemon),
-    }?;
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
 }

@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 
 use crate::wait;
 
@@ -169,8 +169,11 @@ impl Running {
     }
 }
 
+/// Appending, so that processes that share it do not write over each other's lines.
 fn memory_file() -> Result<File> {
-    Ok(memfd_create("output", MemfdFlags::CLOEXEC)?.into())
+    let file = memfd_create("output", MemfdFlags::CLOEXEC)?;
+    fcntl_setfl(&file, OFlags::APPEND)?;
+    Ok(file.into())
 }
 
 /// All that was written, by an open file of its own: the offset of the other is shared with the writers.

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! klp_rs: a livepatch core with the per-task consistency model, for stock kernels. This file only mounts the parts and
+//! starts and stops them: rules are in `pure`, the core is in `engine`, the kernel is behind `kernel_api`.
+//!
+//! Invariant: parts are started before what uses them and stopped after it; the fields of [`KlpRs`] are in the order of
+//! stopping.
+
+use kernel::prelude::*;
+
+mod engine;
+mod kernel_api;
+mod pure;
+
+use kernel_api::{dir::Root, hooks::Hooks, module::Notices, thread::Thread};
+
+module! {
+    type: KlpRs,
+    name: "klp_rs",
+    authors: ["livepatchd developers"],
+    description: "Livepatch core in Rust",
+    license: "GPL",
+    params: {
+        signal_after_ms: u32 {
+            default: 15000,
+            description: "Kick sleeping tasks that have not moved for so many milliseconds; 0: never",
+        },
+    },
+}
+
+/// The parameter of this name.
+fn signal_after_ms() -> u32 {
+    *module_parameters::signal_after_ms.value()
+}
+
+struct KlpRs {
+    _notices: Notices,
+    _thread: Thread,
+    _last_probes: LastProbes,
+    _root: Root,
+}
+
+/// Waits for hooks that were unregistered but may still be running.
+struct LastProbes;
+
+impl Drop for LastProbes {
+    fn drop(&mut self) {
+        Hooks::synchronize();
+    }
+}
+
+impl kernel::Module for KlpRs {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        kernel_api::init_locks();
+        Hooks::find().inspect_err(|_| pr_err!("this kernel lacks a tracepoint that tasks move at\n"))?;
+        let root = Root::start()?;
+        let thread = Thread::start()?;
+        Ok(Self { _notices: Notices::start()?, _thread: thread, _last_probes: LastProbes, _root: root })
+    }
+}

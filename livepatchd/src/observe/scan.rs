@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Finding the tasks that hold a transition back, by the best means there are: one pass of the BPF iterator, else /proc.
+//!
+//! Both find the same tasks; what is told of each is the same too. Synchronous: it runs where blocking is allowed.
+//! Nothing is kept between two passes but the BPF program.
+
+use std::io;
+
+use super::{
+    bpf::{self, scan::Question, task::Task},
+    procfs,
+    sighting::{Seen, Witness},
+    stack::Affected,
+};
+use crate::model::{
+    patch::{Core, Direction, Function, PatchName},
+    place::Places,
+    task::Sighting,
+};
+
+/// Which transition to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The core.
+    pub core: Core,
+    /// The patch.
+    pub patch: &'a PatchName,
+    /// Where its tasks go.
+    pub direction: Direction,
+    /// Its functions.
+    pub functions: &'a [Function],
+}
+
+/// What a pass found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Tasks that have not reached the target.
+    pub pending: Vec<Sighting>,
+    /// Tasks visited in all.
+    pub visited: u32,
+}
+
+/// Why a pass found nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanFailed {
+    /// This core's tasks bear their state where neither way looks.
+    #[error("the pending tasks of {0} cannot be seen")]
+    Core(Core),
+    /// The iterator did not answer, and /proc did not either.
+    #[error("{bpf}; and /proc: {proc}")]
+    Both {
+        /// The iterator's reason.
+        bpf: bpf::scan::ScanError,
+        /// The reason of /proc.
+        proc: io::Error,
+    },
+    /// Patch states are hidden from us, or this kernel has none.
+    #[error("/proc: {0}")]
+    Proc(#[from] io::Error),
+}
+
+/// Finds pending tasks.
+pub struct Scanner {
+    places: Places,
+    by_bpf: Option<bpf::scan::Scanner>,
+}
+
+impl Scanner {
+    /// A scanner that reads /proc.
+    pub fn new(places: Places) -> Self {
+        Self { places, by_bpf: None }
+    }
+
+    /// From now on asks the kernel instead, and /proc only if it does not answer.
+    pub fn use_bpf(&mut self, scanner: bpf::scan::Scanner) {
+        self.by_bpf = Some(scanner).filter(bpf::scan::Scanner::has_patch_state);
+    }
+
+    /// Finds the tasks that have not reached the target.
+    pub fn pending(&mut self, asked: Asked<'_>) -> Result<Found, ScanFailed> {
+        let Asked {
+            core,
+            patch,
+            direction,
+            functions,
+        } = asked;
+        let affected = &Affected {
+            patch,
+            direction,
+            functions,
+        };
+        if core != Core::Kernel {
+            return Err(ScanFailed::Core(core));
+        }
+        let Some(by_bpf) = &mut self.by_bpf else {
+            return Ok(procfs::pass(&self.places, affected)?);
+        };
+        match by_bpf.pass(Question::Pending(direction)) {
+            Ok(pass) => {
+                let mut witness = Witness::new(&self.places);
+                let pending = pass.tasks.iter().map(|task| witness.sighting(seen(task), affected));
+                Ok(Found {
+                    pending: pending.collect(),
+                    visited: u32::try_from(pass.visited).unwrap_or(u32::MAX),
+                })
+            }
+            Err(bpf) => procfs::pass(&self.places, affected).map_err(|proc| ScanFailed::Both { bpf, proc }),
+        }
+    }
+}
+
+/// A task of the iterator in the words that both ways share.
+fn seen(task: &Task) -> Seen<'_> {
+    Seen {
+        key: task.key(),
+        tgid: task.tgid(),
+        comm: task.comm(),
+        class: task.class(),
+        scheduling: task.scheduling(),
+        stop_pending: task.stop_pending(),
+        traced: task.traced(),
+        frozen: task.frozen(),
+        uid: task.uid(),
+        cgroup: task.cgroup(),
+        addresses: task.stack().ok().filter(|stack| !stack.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! From what a pass saw of a task to a [`Sighting`]: the part that both ways of looking, BPF and /proc, share.
+//!
+//! It adds the unit, the stack in words and the function of the patch on it. It does not judge: the reason is the model's.
+
+use std::collections::HashMap;
+
+use super::{
+    stack::{Affected, Stacks},
+    sysfs,
+    unit::Units,
+};
+use crate::model::{
+    place::Places,
+    task::{Scheduling, Sighting, TaskClass, TaskKey},
+};
+
+/// What a pass saw of one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// Which task.
+    pub key: TaskKey,
+    /// Its process.
+    pub tgid: u32,
+    /// Its name.
+    pub comm: String,
+    /// What kind of task.
+    pub class: TaskClass,
+    /// How the scheduler sees it.
+    pub scheduling: Scheduling,
+    /// A group stop is in force or on its way.
+    pub stop_pending: bool,
+    /// Somebody traces it.
+    pub traced: bool,
+    /// Its cgroup is frozen or freezing.
+    pub frozen: bool,
+    /// Its user.
+    pub uid: Option<u32>,
+    /// The id of its version 2 cgroup.
+    pub cgroup: Option<u64>,
+    /// The addresses on its stack.
+    pub addresses: Option<&'a [u64]>,
+}
+
+/// How many tasks of one pass have their stack told. Thousands are pending only before the first round; then the first
+/// ones explain the others. The function of the patch is looked for on all stacks.
+const STACKS: u32 = 256;
+
+/// What is remembered during one pass. Nothing is kept between passes: modules and cgroups come and go meanwhile.
+#[derive(Debug)]
+pub struct Witness<'a> {
+    places: &'a Places,
+    units: Units,
+    stacks: Stacks,
+    are_patches: HashMap<String, bool>,
+    own: u32,
+    told: u32,
+}
+
+impl<'a> Witness<'a> {
+    /// Remembers nothing yet.
+    pub fn new(places: &'a Places) -> Self {
+        Self {
+            places,
+            units: Units::default(),
+            stacks: Stacks::default(),
+            are_patches: HashMap::new(),
+            own: std::process::id(),
+            told: 0,
+        }
+    }
+
+    /// The whole sighting.
+    pub fn sighting(&mut self, seen: Seen<'_>, affected: &Affected<'_>) -> Sighting {
+        let Seen {
+            key,
+            tgid,
+            comm,
+            class,
+            scheduling,
+            stop_pending,
+            traced,
+            frozen,
+            uid,
+            cgroup,
+            addresses,
+        } = seen;
+        let task = self.places.proc.join(format!("{tgid}/task/{}", key.tid));
+        let stack = self.stacks.of(&task, addresses);
+        let on_stack = affected.on(&stack, |module| {
+            let known = self.are_patches.get(module).copied();
+            known.unwrap_or_else(|| {
+                let is_patch = sysfs::is_patch(self.places, module);
+                self.are_patches.insert(module.to_owned(), is_patch);
+                is_patch
+            })
+        });
+        self.told += 1;
+        Sighting {
+            key,
+            tgid,
+            comm,
+            class,
+            scheduling,
+            stop_pending,
+            traced,
+            frozen,
+            own: tgid == self.own,
+            uid,
+            unit: self.units.of(&task, cgroup),
+            on_stack,
+            stack: if self.told <= STACKS {
+                stack.iter().map(ToString::to_string).collect()
+            } else {
+                Vec::new()
+            },
+        }
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Who is nudged, when, how often, and what is told of it.
+
+use super::{fake_task::Task, machine::Machine};
+use crate::{
+    model::{change::Change, job::JobOptions, refusal::ErrorName, request::Answer, testing::name},
+    policy::rules::{Exclusions, Rules},
+};
+
+#[test]
+fn a_thread_is_nudged_every_two_seconds_and_at_most_five_times() {
+    let mut m = Machine::new();
+    m.kernel.add(Task::deaf(812));
+    m.apply("lp");
+    m.run_for(60_000);
+    let times: Vec<_> = m.kernel.nudged.iter().map(|(at, _)| *at).collect();
+    assert_eq!(times.len(), 5);
+    for pair in times.windows(2) {
+        let gap = pair[1].since(pair[0]).0;
+        assert!((1_990..2_300).contains(&gap), "{gap} ms");
+    }
+    assert_eq!(m.snapshot().blockers[0].action, "not nudged: nudged 5 times already");
+    assert_eq!(m.count(|c| matches!(c, Change::Nudged { .. })), 5);
+}
+
+#[test]
+fn a_pass_that_misses_a_thread_does_not_make_us_forget_its_nudges() {
+    let mut m = Machine::new();
+    m.kernel.add(Task::deaf(812));
+    m.apply("lp");
+    for _ in 0..30 {
+        m.run_for(1_000);
+        let missed = m.kernel.tasks.remove(&812).expect("the reader");
+        // away for one pass, and before the round that would complete
+        m.run_for(260);
+        m.kernel.add(missed);
+        if m.kernel.moving().is_none() {
+            break;
+        }
+    }
+    assert!(m.kernel.nudged.len() <= 5, "{} nudges", m.kernel.nudged.len());
+}
+
+#[test]
+fn excluded_units_users_and_names_are_left_alone() {
+    let exclusions = [
+        Exclusions {
+            units: vec!["user@*".into()],
+            ..Exclusions::default()
+        },
+        Exclusions {
+            uids: vec![1000],
+            ..Exclusions::default()
+        },
+        Exclusions {
+            comms: vec!["cat".into()],
+            ..Exclusions::default()
+        },
+    ];
+    for exclude in exclusions {
+        let mut m = Machine::new();
+        m.rules = Rules {
+            exclude,
+            ..Rules::default()
+        };
+        m.kernel.add(Task::deaf(812));
+        m.apply("lp");
+        m.run_for(10_000);
+        assert!(m.kernel.nudged.is_empty());
+        let action = &m.snapshot().blockers[0].action;
+        assert!(action.contains("excluded by livepatchd.toml"), "{action}");
+        // not even when asked to
+        assert_eq!(m.nudge("lp"), Ok(Answer::Nudging(0)));
+        m.run_for(1_000);
+        assert!(m.kernel.nudged.is_empty());
+    }
+}
+
+#[test]
+fn a_job_without_nudges_nudges_nobody_until_somebody_asks() {
+    let mut m = Machine::new();
+    m.kernel.add(Task::reader(812));
+    let options = JobOptions {
+        nudge: false,
+        ..m.options()
+    };
+    m.apply_with("lp", options).expect("a job");
+    m.run_for(5_000);
+    assert!(m.kernel.nudged.is_empty());
+    assert_eq!(
+        m.snapshot().blockers[0].action,
+        "not nudged: this job asked for no nudges"
+    );
+    assert_eq!(m.nudge("lp"), Ok(Answer::Nudging(1)));
+    m.run_for(2_000);
+    assert_eq!(m.kernel.nudged.len(), 1);
+    assert_eq!(m.kernel.moving(), None);
+}
+
+#[test]
+fn a_nudge_that_was_asked_for_comes_at_once_and_once() {
+    let mut m = Machine::new();
+    m.kernel.add(Task::deaf(812));
+    m.apply("lp");
+    m.run_for(20_000);
+    assert_eq!(m.kernel.nudged.len(), 5);
+    assert_eq!(m.nudge("lp"), Ok(Answer::Nudging(1)));
+    m.run_for(10);
+    assert_eq!(m.kernel.nudged.len(), 6);
+    m.run_for(20_000);
+    assert_eq!(m.kernel.nudged.len(), 6);
+}
+
+#[test]
+fn nudging_what_is_not_in_transition_is_refused_by_name() {
+    let mut m = Machine::applied("lp");
+    let refused = |reply: crate::model::request::Reply| reply.expect_err("a refusal").name;
+    assert_eq!(refused(m.nudge("lp")), ErrorName::NotInTransition);
+    assert_eq!(refused(m.nudge("lp2")), ErrorName::NotFound);
+}
+
+#[test]
+fn with_nudging_switched_off_the_kernels_own_signal_helps_after_fifteen_rounds() {
+    let mut m = Machine::new();
+    m.rules.nudge = false;
+    m.kernel.add(Task::reader(812));
+    let job = m.apply("lp");
+    m.run_for(30_000);
+    assert!(m.kernel.nudged.is_empty());
+    assert!((15_000..17_500).contains(&m.took(job)), "{}", m.took(job));
+}
+
+#[test]
+fn a_task_that_somebody_stops_meanwhile_is_not_nudged_any_more() {
+    let mut m = Machine::new();
+    m.kernel.add(Task::deaf(812));
+    m.apply("lp");
+    m.run_for(1_000);
+    assert_eq!(m.kernel.nudged.len(), 1);
+    m.kernel.stop(812, true);
+    m.run_for(20_000);
+    assert_eq!(m.kernel.nudged.len(), 1);
+    m.kernel.stop(812, false);
+    m.run_for(20_000);
+    assert_eq!(m.kernel.nudged.len(), 5);
+}
+
+#[test]
+fn every_nudge_is_told_even_if_the_task_has_moved_when_its_outcome_comes() {
+    let mut m = Machine::new();
+    // the outcome is slower than the task, the pass over tasks and the next round together
+    m.kernel.delays.act = 800;
+    m.kernel.delays.wake = 0;
+    m.kernel.add(Task::reader(812));
+    m.apply("lp");
+    m.run_for(10_000);
+    assert_eq!(m.kernel.nudged.len(), 1);
+    assert_eq!(m.count(|c| matches!(c, Change::Nudged { result: Ok(()), .. })), 1);
+}
+
+#[test]
+fn patches_of_others_are_helped_too() {
+    let mut m = Machine::new();
+    m.kernel.add(Task::reader(812));
+    m.kernel.insmod(&name("lp"));
+    m.run_for(2_000);
+    assert_eq!(m.kernel.nudged.len(), 1);
+    assert_eq!(m.kernel.moving(), None);
+}
