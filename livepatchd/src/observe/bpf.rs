@@ -15,3 +15,4 @@ pub mod ranges;
 pub mod scan;
 pub mod stream;
 pub mod task;
+mod tracers;
