@@ -7,6 +7,8 @@ mod bus;
 mod cleanup;
 mod command;
 mod ctl;
+mod group;
+mod init;
 mod journal;
 mod kernel_log;
 mod module;
@@ -24,6 +26,8 @@ use anyhow::{Context, Result};
 pub use bus::Bus;
 pub use command::{Call, Output};
 pub use ctl::Ctl;
+pub use group::Group;
+pub use init::StuckInit;
 pub use journal::{Entry, Journal};
 pub use kernel_log::KernelLog;
 pub use module::Module;
@@ -70,6 +74,16 @@ impl Guest {
     /// A helper process of the `workload` program: `guest.workload(["read", "/proc/tgt/wait", "--threads", "8"])?`.
     pub fn workload<I: IntoIterator<Item = A>, A: Into<String>>(&self, arguments: I) -> Result<Workload> {
         Workload::start(arguments)
+    }
+
+    /// A control group below the scenario's own.
+    pub fn group(&self, name: &str) -> Result<Group> {
+        Group::create(name)
+    }
+
+    /// Sends PID 1 into the target module, where it stays until what this gives goes.
+    pub fn stuck_init(&self, queue: Queue) -> Result<StuckInit> {
+        StuckInit::send(queue)
     }
 
     /// What is written to the journal from now on.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The registry of scenarios: one file for each noun, one sentence for each scenario. tests/README.md says how to add one.
 
+mod by_hand;
 mod crowd;
+mod deadline;
+mod excluded;
 mod kernel_alone;
 mod stuck_reader;
 mod userland;
@@ -17,6 +20,9 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("userland", userland::SCENARIOS),
     ("kernel_alone", kernel_alone::SCENARIOS),
     ("stuck_reader", stuck_reader::SCENARIOS),
+    ("excluded", excluded::SCENARIOS),
+    ("deadline", deadline::SCENARIOS),
+    ("by_hand", by_hand::SCENARIOS),
     ("crowd", crowd::SCENARIOS),
 ];
 

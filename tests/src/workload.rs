@@ -59,7 +59,7 @@ pub enum Event {
         /// How many.
         count: u64,
     },
-    /// A thread is under our ptrace and stopped by it.
+    /// A thread is under our ptrace, and stopped by it if that was asked for.
     Tracing {
         /// The traced thread.
         tid: i32,

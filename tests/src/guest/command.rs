@@ -76,29 +76,16 @@ impl Call {
 
     /// Runs it to its end, whatever its exit code. Beyond the bound it is killed and that is an error.
     pub fn run(self) -> Result<Output> {
-        let start = Instant::now();
-        let mut running = self.spawn()?;
-        let bound = running.bound;
-        let what = format!("`{}` to end", running.command);
-        let mut status = None;
-        let waited = wait::until(bound, &what, || {
-            status = running.child.try_wait()?;
-            Ok(status.is_some())
-        });
-        let Some(status) = status else {
-            running.kill();
-            let said = running.said()?;
-            waited.with_context(|| format!("it had said: {}{}", said.0, said.1))?;
-            bail!("`{}` has no status", running.command);
-        };
-        let (stdout, stderr) = running.said()?;
-        Ok(Output {
-            command: running.command,
-            code: code(status),
-            stdout,
-            stderr,
-            took: start.elapsed(),
-        })
+        self.spawn()?.end()
+    }
+
+    /// Runs it to its end, and `work` beside it.
+    pub fn during<T>(self, work: impl FnOnce() -> Result<T>) -> Result<(Output, T)> {
+        let running = self.spawn()?;
+        let done = work();
+        let output = running.end()?;
+        let done = done.with_context(|| format!("beside it: {output:?}"))?;
+        Ok((output, done))
     }
 
     /// Runs it to its end and fails unless it exits with 0; gives standard output.
@@ -125,6 +112,7 @@ impl Call {
             stdout,
             stderr,
             bound: self.bound,
+            start: Instant::now(),
         })
     }
 }
@@ -151,9 +139,35 @@ pub(super) struct Running {
     stdout: File,
     stderr: File,
     bound: Duration,
+    start: Instant,
 }
 
 impl Running {
+    /// Waits for its end; kills it when its bound is over.
+    fn end(mut self) -> Result<Output> {
+        let what = format!("`{}` to end", self.command);
+        let mut status = None;
+        let left = self.bound.saturating_sub(self.start.elapsed());
+        let waited = wait::until(left, &what, || {
+            status = self.child.try_wait()?;
+            Ok(status.is_some())
+        });
+        let Some(status) = status else {
+            self.kill();
+            let said = self.said()?;
+            waited.with_context(|| format!("it had said: {}{}", said.0, said.1))?;
+            bail!("`{}` has no status", self.command);
+        };
+        let (stdout, stderr) = self.said()?;
+        Ok(Output {
+            command: self.command,
+            code: code(status),
+            stdout,
+            stderr,
+            took: self.start.elapsed(),
+        })
+    }
+
     /// Standard output and standard error up to now.
     pub(super) fn said(&self) -> Result<(String, String)> {
         Ok((contents(&self.stdout)?, contents(&self.stderr)?))

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! livepatchctl, as a scenario calls it.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::command::Call;
+use crate::wait;
 
 /// The command-line client.
 #[derive(Debug, Clone, Copy)]
@@ -28,5 +31,35 @@ impl Ctl {
         let status = self.json(["status"])?;
         let patches = status["patches"].as_array().cloned().unwrap_or_default();
         Ok(patches.into_iter().find(|patch| patch["name"] == name))
+    }
+
+    /// Waits until a patch is in this state; `gone` for none.
+    pub fn wait_for_state(self, patch: &str, state: &str, bound: Duration) -> Result<Duration> {
+        let mut last = String::new();
+        let waited = wait::until(bound, &format!("{patch} to be told as {state}"), || {
+            let seen = self.patch(patch)?;
+            last = seen.map_or("gone".to_owned(), |seen| {
+                seen["state"].as_str().unwrap_or_default().to_owned()
+            });
+            Ok(last == state)
+        });
+        waited.with_context(|| format!("it was told as {last}"))
+    }
+
+    /// Waits until a blocker of a patch is as wanted, and gives it.
+    pub fn wait_for_blocker(self, patch: &str, bound: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let (mut found, mut last) = (Value::Null, Value::Null);
+        let waited = wait::until(bound, &format!("a blocker of {patch}"), || {
+            last = self.json(["blockers", patch])?;
+            let blockers = last.as_array().map_or(&[][..], Vec::as_slice);
+            found = blockers
+                .iter()
+                .find(|blocker| wanted(blocker))
+                .cloned()
+                .unwrap_or_default();
+            Ok(!found.is_null())
+        });
+        waited.with_context(|| format!("the last blockers were {last}"))?;
+        Ok(found)
     }
 }

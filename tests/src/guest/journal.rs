@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The journal from a moment on, with its native fields.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::command::Call;
+use crate::wait;
 
 /// A place in the journal; what comes after it can be read as often as wanted.
 #[derive(Debug, Clone)]
@@ -41,6 +44,24 @@ impl Journal {
             .into_iter()
             .filter(|entry| entry.field("_TRANSPORT") != Some("kernel"))
             .collect())
+    }
+
+    /// What the daemon told of its nudges.
+    pub fn nudges(&self) -> Result<Vec<Entry>> {
+        let entries = self.of_unit("livepatchd")?;
+        Ok(entries
+            .into_iter()
+            .filter(|entry| entry.message().ends_with("; nudged"))
+            .collect())
+    }
+
+    /// Waits until the daemon has told a line that contains this.
+    pub fn wait_for(&self, words: &str, bound: Duration) -> Result<()> {
+        wait::until(bound, &format!("livepatchd to say {words:?}"), || {
+            let entries = self.of_unit("livepatchd")?;
+            Ok(entries.iter().any(|entry| entry.message().contains(words)))
+        })
+        .map(drop)
     }
 
     fn entries(&self, filter: &[&str]) -> Result<Vec<Entry>> {

@@ -20,12 +20,7 @@ pub(super) struct Scope {
 
 impl Scope {
     pub(super) fn create() -> Result<Self> {
-        let groups = fs::read_to_string("/proc/self/cgroup")?;
-        let own = groups
-            .lines()
-            .find_map(|line| line.strip_prefix("0::/"))
-            .context("no unified control group")?;
-        let folder = PathBuf::from("/sys/fs/cgroup").join(own).join("scenario");
+        let folder = own_group()?.join("scenario");
         if !folder.exists() {
             fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
         }
@@ -47,6 +42,16 @@ impl Scope {
         })?;
         remove_below(&self.folder)
     }
+}
+
+/// The control group we are in.
+pub(super) fn own_group() -> Result<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup")?;
+    let own = groups
+        .lines()
+        .find_map(|line| line.strip_prefix("0::/"))
+        .context("no unified control group")?;
+    Ok(PathBuf::from("/sys/fs/cgroup").join(own))
 }
 
 /// Removes the groups a scenario made below its own.

@@ -4,7 +4,9 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::command::Call;
 
 /// A thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +21,30 @@ impl Task {
     /// A process by its first thread.
     pub fn process(pid: i32) -> Self {
         Self { pid, tid: pid }
+    }
+
+    /// Every thread of a process.
+    pub fn threads(pid: i32) -> Result<Vec<Self>> {
+        let tids = numbers(&format!("/proc/{pid}/task"))?;
+        Ok(tids.into_iter().map(|tid| Self { pid, tid }).collect())
+    }
+
+    /// The process of that name; there must be one.
+    pub fn named(comm: &str) -> Result<Self> {
+        let named = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|text| text.trim() == comm);
+        let found = numbers("/proc")?.into_iter().find(named);
+        found
+            .map(Self::process)
+            .with_context(|| format!("no process is called {comm}"))
+    }
+
+    /// The main process of a unit.
+    pub fn of_unit(unit: &str) -> Result<Self> {
+        let pid = Call::new("systemctl", ["show", "--property=MainPID", "--value", unit]).ok()?;
+        pid.trim()
+            .parse()
+            .map(Self::process)
+            .with_context(|| format!("{unit} has process {pid:?}"))
     }
 
     /// The kernel's letter: R, S, D, T (stopped), t (traced), Z, I.
@@ -56,8 +82,23 @@ impl Task {
         Ok(())
     }
 
+    /// Sends a signal to the whole process.
+    pub fn signal_process(self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.pid).context("not a process")?;
+        kill_process(pid, signal).with_context(|| format!("{signal:?} to process {}", self.pid))
+    }
+
     fn file(self, name: &str) -> Result<String> {
         let path = format!("/proc/{}/task/{}/{name}", self.pid, self.tid);
         fs::read_to_string(&path).context(path)
     }
+}
+
+/// The names in a folder that are numbers.
+fn numbers(folder: &str) -> Result<Vec<i32>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.to_owned())?;
+    Ok(entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect())
 }

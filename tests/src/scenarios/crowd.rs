@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Anchors: the machine and the workloads bear the crowds that other scenarios and the benchmark need.
+//! Crowds: first that the machine and the workloads bear them, then a live patch in the middle of one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use super::{Kernels, Scenario};
-use crate::guest::{Guest, Queue, Task};
+use crate::guest::{Guest, Queue, Task, Workload};
 use crate::workload::Event;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -26,6 +27,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "a traced thread is in tracing stop until its tracer ends",
         a_traced_thread_is_held,
     ),
+    Scenario::new(
+        "five hundred stuck threads of fifty processes are all moved, each with at most five nudges",
+        all_are_moved,
+    )
+    .within_secs(120),
+    Scenario::new("a patch is applied in the middle of a fork storm", in_a_storm),
+    Scenario::new("one stuck reader is found among two thousand sleepers", among_sleepers).within_secs(120),
 ];
 
 /// For hundreds of processes to start, or to end, in an emulated machine.
@@ -48,14 +56,7 @@ fn readers_come_back(guest: &Guest) -> Result<()> {
 
 fn sleepers_fit(guest: &Guest) -> Result<()> {
     let sleepers = guest.workload(["sleep", "--processes=20", "--threads=1000"])?;
-    let settled = |events: &[Event]| {
-        events
-            .iter()
-            .filter(|event| matches!(event, Event::Settled { .. }))
-            .count()
-            == 20
-    };
-    sleepers.wait_for(Duration::from_secs(120), "20 processes of sleepers", settled)?;
+    settle(&sleepers, 20)?;
     let load = std::fs::read_to_string("/proc/loadavg")?;
     let tasks = load
         .split([' ', '/'])
@@ -68,19 +69,9 @@ fn sleepers_fit(guest: &Guest) -> Result<()> {
 fn forks_happen(guest: &Guest) -> Result<()> {
     let mut storm = guest.workload(["forks", "--seconds=3"])?;
     storm.wait_ended(A_WHILE)?;
-    let count = storm
-        .events()?
-        .iter()
-        .filter_map(|event| {
-            if let Event::Forked { count } = event {
-                Some(*count)
-            } else {
-                None
-            }
-        })
-        .max();
-    guest.note(&format!("{} processes in 3 s", count.unwrap_or(0)));
-    ensure!(count > Some(50), "made {count:?}");
+    let count = forked(&storm.events()?);
+    guest.note(&format!("{count} processes in 3 s"));
+    ensure!(count > 50, "made {count}");
     Ok(())
 }
 
@@ -130,4 +121,109 @@ fn a_traced_thread_is_held(guest: &Guest) -> Result<()> {
         .context("after the tracer")?;
     target.release(Queue::Wait)?;
     reader.wait_ended(A_WHILE)
+}
+
+/// Waits until so many processes of sleepers have all their threads.
+fn settle(sleepers: &Workload, processes: usize) -> Result<()> {
+    let is_settled = |event: &&Event| matches!(event, Event::Settled { .. });
+    sleepers
+        .wait_for(Duration::from_secs(120), "the sleepers to settle", |events| {
+            events.iter().filter(is_settled).count() == processes
+        })
+        .map(drop)
+}
+
+/// How many processes a storm has made.
+fn forked(events: &[Event]) -> u64 {
+    let counts = events.iter().filter_map(|event| match event {
+        Event::Forked { count } => Some(*count),
+        _ => None,
+    });
+    counts.max().unwrap_or(0)
+}
+
+/// Applies lp and gives how long that took.
+fn apply(guest: &Guest) -> Result<Duration> {
+    let applied = guest
+        .ctl()
+        .call(["apply", &guest.module("lp").file()])
+        .within(A_WHILE)
+        .run()?;
+    ensure!(applied.code == 0, "{applied:?}");
+    ensure!(
+        guest.target().version()? == "lp",
+        "tgt_version says {}",
+        guest.target().version()?
+    );
+    Ok(applied.took)
+}
+
+fn all_are_moved(guest: &Guest) -> Result<()> {
+    let target = guest.load_target()?;
+    let mut readers = guest.workload(["read", &Queue::Wait.file(), "--processes=50", "--threads=10"])?;
+    target.wait_for_sleepers(Queue::Wait, 500, A_WHILE)?;
+    let journal = guest.journal()?;
+    let took = apply(guest)?;
+
+    let mut nudges = BTreeMap::new();
+    for nudge in journal.nudges()? {
+        let tid = nudge.field("LIVEPATCH_TID").unwrap_or_default().to_owned();
+        *nudges.entry(tid).or_insert(0) += 1;
+    }
+    let most = nudges.values().max().copied().unwrap_or(0);
+    guest.note(&format!(
+        "500 stuck: complete after {:.1} s; {} threads nudged, at most {most} times",
+        took.as_secs_f64(),
+        nudges.len()
+    ));
+    ensure!(
+        nudges.len() == 500 && most <= 5,
+        "{} threads were nudged, at most {most} times",
+        nudges.len()
+    );
+
+    ensure!(readers.returned()?.is_empty(), "a read came back early");
+    target.wait_for_sleepers(Queue::Wait, 500, A_WHILE)?;
+    target.release(Queue::Wait)?;
+    readers.wait_ended(A_WHILE)?;
+    let returned = readers.returned()?;
+    let well = returned.len() == 500 && returned.iter().all(|(_, errno)| *errno == 0);
+    ensure!(well, "came back: {returned:?}");
+    Ok(())
+}
+
+fn in_a_storm(guest: &Guest) -> Result<()> {
+    let target = guest.load_target()?;
+    let mut reader = guest.workload(["read", &Queue::Wait.file()])?;
+    target.wait_for_sleepers(Queue::Wait, 1, A_WHILE)?;
+    let mut storm = guest.workload(["forks", "--seconds=10"])?;
+    storm.wait_for(A_WHILE, "the storm", |events| forked(events) > 0)?;
+    let took = apply(guest)?;
+    guest.note(&format!("in the storm: complete after {:.1} s", took.as_secs_f64()));
+    let status = guest.ctl().json(["status"])?;
+    ensure!(status["patches"][0]["state"] == "enabled", "{status}");
+    storm.wait_ended(A_WHILE)?;
+    guest.note(&format!("{} processes meanwhile", forked(&storm.events()?)));
+    target.release(Queue::Wait)?;
+    reader.wait_ended(A_WHILE)
+}
+
+fn among_sleepers(guest: &Guest) -> Result<()> {
+    let target = guest.load_target()?;
+    let sleepers = guest.workload(["sleep", "--processes=2", "--threads=1000"])?;
+    settle(&sleepers, 2)?;
+    let reader = guest.workload(["read", &Queue::Wait.file()])?;
+    let task = reader.readers(1, A_WHILE)?[0];
+    target.wait_for_sleepers(Queue::Wait, 1, A_WHILE)?;
+    let journal = guest.journal()?;
+    let took = apply(guest)?;
+    guest.note(&format!(
+        "among 2,000 sleepers: complete after {:.1} s",
+        took.as_secs_f64()
+    ));
+    let nudges = journal.nudges()?;
+    let tid = task.tid.to_string();
+    let only = !nudges.is_empty() && nudges.iter().all(|nudge| nudge.field("LIVEPATCH_TID") == Some(&tid));
+    ensure!(only, "{task:?} was to be nudged, and nobody else: {nudges:?}");
+    Ok(())
 }

@@ -29,15 +29,6 @@ const SOON: Duration = Duration::from_secs(10);
 /// `EINTR` (`include/uapi/asm-generic/errno-base.h`).
 const EINTR: i32 = 4;
 
-/// Entries about a nudge.
-fn nudges(journal: &Journal) -> Result<Vec<Entry>> {
-    let entries = journal.of_unit("livepatchd")?;
-    Ok(entries
-        .into_iter()
-        .filter(|e| e.message().ends_with("; nudged"))
-        .collect())
-}
-
 /// The journal's fields of a blocker.
 fn found(journal: &Journal) -> Result<Option<Entry>> {
     let entries = journal.of_unit("livepatchd")?;
@@ -74,7 +65,7 @@ fn named_nudged_complete(guest: &Guest) -> Result<()> {
         "{}",
         field("LIVEPATCH_FUNCTION")
     );
-    ensure!(nudges(&journal)?.len() == 1, "{} nudges", nudges(&journal)?.len());
+    ensure!(journal.nudges()?.len() == 1, "{} nudges", journal.nudges()?.len());
 
     // restarted, and asleep again in the new function
     target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
@@ -92,7 +83,7 @@ fn one_of_eight(guest: &Guest) -> Result<()> {
     target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
     let journal = guest.journal()?;
     guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
-    let nudged = nudges(&journal)?;
+    let nudged = journal.nudges()?;
     ensure!(nudged.len() == 1, "{} nudges", nudged.len());
     let tid = nudged[0].field("LIVEPATCH_TID").unwrap_or_default();
     ensure!(tid == task.tid.to_string(), "{tid} was nudged, not {}", task.tid);

@@ -80,26 +80,10 @@ fn reader_comes_and_goes(guest: &Guest) -> Result<()> {
 
 fn init_can_be_stuck(guest: &Guest) -> Result<()> {
     let target = guest.load_target()?;
-    let unit = "/run/systemd/system/test-stuck.service";
-    std::fs::create_dir_all("/run/systemd/system")?;
-    std::os::unix::fs::symlink(Queue::Wait.file(), unit)?;
-    // PID 1 reads the unit file and does not come back: no reply may be expected.
-    let manager = [
-        "org.freedesktop.systemd1",
-        "/org/freedesktop/systemd1",
-        "org.freedesktop.systemd1.Manager",
-    ];
-    let load = ["call", "--expect-reply=no"]
-        .into_iter()
-        .chain(manager)
-        .chain(["LoadUnit", "s", "test-stuck.service"]);
-    guest.call("busctl", load).ok()?;
-    let stuck = target.wait_for_sleepers(Queue::Wait, 1, Duration::from_secs(10));
-    let functions = Task::process(1).stack();
-    target.release(Queue::Wait)?;
-    std::fs::remove_file(unit)?;
-    stuck?;
-    ensure!(functions?.contains("tgt_wait"), "PID 1 is elsewhere");
+    let stuck = guest.stuck_init(Queue::Wait)?;
+    let functions = Task::process(1).stack()?;
+    ensure!(functions.contains("tgt_wait"), "PID 1 is elsewhere: {functions}");
+    drop(stuck);
     target
         .wait_for_sleepers(Queue::Wait, 0, Duration::from_secs(5))
         .map(drop)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A debugger that has stopped a thread and keeps it so: what strace and gdb do for a moment, held until killed.
+//! A debugger that has stopped a thread and keeps it so, as strace and gdb do for a moment, or only traces it; held until
+//! killed.
 
 use std::thread;
 
@@ -11,26 +12,35 @@ use super::Event;
 /// `workload trace TID`.
 #[derive(Debug, Clone, Args)]
 pub struct Tracer {
-    /// The thread to stop.
+    /// The thread to trace.
     tid: i32,
+    /// Trace it without stopping it.
+    #[arg(long)]
+    running: bool,
 }
 
 /// Holds the thread until killed; the kernel then lets it go on.
 pub fn run(tracer: &Tracer) -> Result<()> {
     request(libc::PTRACE_SEIZE, tracer.tid)?;
-    request(libc::PTRACE_INTERRUPT, tracer.tid)?;
-    let mut status = 0;
-    // SAFETY: the status is ours and lives through the call.
-    let stopped = unsafe { libc::waitpid(tracer.tid, &raw mut status, libc::__WALL) };
-    ensure!(
-        stopped == tracer.tid && libc::WIFSTOPPED(status),
-        "{} did not stop: {status:#x}",
-        tracer.tid
-    );
+    if !tracer.running {
+        stop(tracer.tid)?;
+    }
     Event::Tracing { tid: tracer.tid }.tell()?;
     loop {
         thread::park();
     }
+}
+
+fn stop(tid: i32) -> Result<()> {
+    request(libc::PTRACE_INTERRUPT, tid)?;
+    let mut status = 0;
+    // SAFETY: the status is ours and lives through the call.
+    let stopped = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL) };
+    ensure!(
+        stopped == tid && libc::WIFSTOPPED(status),
+        "{tid} did not stop: {status:#x}"
+    );
+    Ok(())
 }
 
 fn request(request: libc::c_uint, tid: i32) -> Result<()> {

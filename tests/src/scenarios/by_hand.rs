@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What administrators do past livepatchd: it is seen at once, shown, helped, and never fought.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Scenario;
+use crate::guest::{Guest, Journal, Queue, Task, Workload};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario::new(
+        "a patch loaded by insmod is seen at once, shown, and helped to its end",
+        insmod,
+    ),
+    Scenario::new(
+        "a patch disabled through sysfs is seen at once and helped to its end",
+        disabled,
+    ),
+    Scenario::new("a patch that rmmod unloads is gone at once", rmmod),
+    Scenario::new("a reversal by hand ends the job, and nobody fights it", reversed),
+    Scenario::new("a daemon started in the middle of a transition takes it up", adopted),
+    Scenario::new(
+        "two patches are stacked over a stuck reader and reverted one by one",
+        stacked,
+    ),
+    Scenario::new("a cancelled patch is applied again", cancelled),
+];
+
+/// To be told of what somebody else did: an event, one look at sysfs, and a call.
+const AT_ONCE: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(10);
+
+/// A reader asleep in a queue.
+fn reader(guest: &Guest, queue: Queue) -> Result<(Workload, Task)> {
+    let reader = guest.workload(["read", &queue.file()])?;
+    let task = reader.readers(1, SOON)?[0];
+    guest.target().wait_for_sleepers(queue, 1, SOON)?;
+    Ok((reader, task))
+}
+
+/// This thread was nudged, and nobody else.
+fn only_nudged(journal: &Journal, task: Task) -> Result<()> {
+    let nudges = journal.nudges()?;
+    let tid = task.tid.to_string();
+    let only = !nudges.is_empty() && nudges.iter().all(|nudge| nudge.field("LIVEPATCH_TID") == Some(&tid));
+    ensure!(only, "{task:?} was to be nudged: {nudges:?}");
+    Ok(())
+}
+
+fn insmod(guest: &Guest) -> Result<()> {
+    guest.load_target()?;
+    let (reader, task) = reader(guest, Queue::Wait)?;
+    let journal = guest.journal()?;
+    let start = Instant::now();
+    guest.module("lp").load()?;
+    let seen = guest.ctl().wait_for_state("lp", "enabling", AT_ONCE)?;
+    let blocker = guest
+        .ctl()
+        .wait_for_blocker("lp", AT_ONCE, |blocker| blocker["tid"] == task.tid)?;
+    ensure!(blocker["function"] == "tgt_wait [tgt]", "{blocker}");
+    guest.patch("lp").wait_applied(SOON)?;
+    let took = start.elapsed();
+    guest.ctl().wait_for_state("lp", "enabled", AT_ONCE)?;
+    guest.note(&format!(
+        "seen after {} ms, complete after {:.1} s",
+        seen.as_millis(),
+        took.as_secs_f64()
+    ));
+    only_nudged(&journal, task)?;
+    journal.wait_for("not asked for through livepatchd", SOON)?;
+    ensure!(reader.returned()?.is_empty(), "the read came back");
+    Ok(())
+}
+
+fn disabled(guest: &Guest) -> Result<()> {
+    guest.load_target()?;
+    guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
+    let (reader, task) = reader(guest, Queue::Wait)?;
+    let journal = guest.journal()?;
+    let start = Instant::now();
+    let patch = guest.patch("lp");
+    patch.set_enabled(false)?;
+    guest.ctl().wait_for_state("lp", "disabling", AT_ONCE)?;
+    patch.wait_reverted(SOON)?;
+    guest.note(&format!("off after {:.1} s", start.elapsed().as_secs_f64()));
+    only_nudged(&journal, task)?;
+    ensure!(reader.returned()?.is_empty(), "the read came back");
+
+    // The module is still loaded: it was not livepatchd that was asked.
+    ensure!(guest.module("lp").loaded(), "somebody unloaded the module");
+    let again = guest.ctl().call(["apply", &guest.module("lp").file()]).run()?;
+    ensure!(again.code == 1 && again.stderr.contains("loaded"), "{again:?}");
+    guest.ctl().call(["revert", "lp"]).ok()?;
+    ensure!(!guest.module("lp").loaded(), "revert left the module");
+    Ok(())
+}
+
+fn rmmod(guest: &Guest) -> Result<()> {
+    guest.load_target()?;
+    guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
+    let patch = guest.patch("lp");
+    patch.set_enabled(false)?;
+    patch.wait_reverted(SOON)?;
+    crate::wait::until(SOON, "the kernel to let the module go", || {
+        Ok(guest.module("lp").unload().is_ok())
+    })?;
+    guest.ctl().wait_for_state("lp", "gone", AT_ONCE)?;
+    ensure!(
+        guest.bus().patch_property("lp", "State").is_err(),
+        "its object is still on the bus"
+    );
+    Ok(())
+}
+
+fn reversed(guest: &Guest) -> Result<()> {
+    let name = "lp_uninterruptible";
+    guest.load_target()?;
+    let (_reader, task) = reader(guest, Queue::WaitUninterruptible)?;
+    let patch = guest.patch(name);
+    let apply = guest.ctl().call(["apply", "--json", &guest.module(name).file()]);
+    let (applied, ()) = apply.during(|| {
+        guest
+            .ctl()
+            .wait_for_blocker(name, SOON, |blocker| blocker["tid"] == task.tid)?;
+        patch.set_enabled(false)
+    })?;
+    ensure!(applied.code == 1, "{applied:?}");
+    let job: Value = serde_json::from_str(&applied.stdout).with_context(|| format!("{applied:?}"))?;
+    ensure!(job["result"] == "cancelled", "{job}");
+    patch.wait_reverted(SOON)?;
+    // Three looks of the kernel: nobody turns it round again.
+    let watch = Instant::now();
+    while watch.elapsed() < Duration::from_secs(3) {
+        ensure!(!patch.enabled()? && !patch.in_transition()?, "somebody fights");
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn adopted(guest: &Guest) -> Result<()> {
+    guest.load_target()?;
+    let (reader, task) = reader(guest, Queue::Wait)?;
+    guest.call("systemctl", ["stop", "livepatchd.service"]).ok()?;
+    guest.module("lp").load()?;
+    let journal = guest.journal()?;
+    let start = Instant::now();
+    ensure!(guest.patch("lp").in_transition()?, "lp is not in transition");
+    guest.call("systemctl", ["start", "livepatchd.service"]).ok()?;
+    let status = guest.ctl().json(["status"])?;
+    ensure!(status["transition"] == "lp", "{status}");
+    guest.patch("lp").wait_applied(SOON)?;
+    guest.note(&format!(
+        "complete {:.1} s after the load",
+        start.elapsed().as_secs_f64()
+    ));
+    only_nudged(&journal, task)?;
+    guest.ctl().wait_for_state("lp", "enabled", AT_ONCE)?;
+    ensure!(reader.returned()?.is_empty(), "the read came back");
+    Ok(())
+}
+
+fn stacked(guest: &Guest) -> Result<()> {
+    let target = guest.load_target()?;
+    let (mut reader, task) = reader(guest, Queue::Wait)?;
+    let journal = guest.journal()?;
+    for (name, version, order) in [("lp", "lp", 1), ("lp_second", "second", 2)] {
+        let applied = guest.ctl().call(["apply", &guest.module(name).file()]).run()?;
+        guest.note(&applied.stdout);
+        ensure!(applied.code == 0, "{applied:?}");
+        ensure!(target.version()? == version, "tgt_version says {}", target.version()?);
+        let patch = guest.ctl().patch(name)?.context("it is not listed")?;
+        ensure!(patch["stack_order"] == order && patch["state"] == "enabled", "{patch}");
+        target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    }
+    only_nudged(&journal, task)?;
+    for (name, version) in [("lp_second", "lp"), ("lp", "original")] {
+        let reverted = guest.ctl().call(["revert", name]).run()?;
+        guest.note(&reverted.stdout);
+        ensure!(reverted.code == 0, "{reverted:?}");
+        ensure!(!guest.module(name).loaded(), "{name} is still loaded");
+        ensure!(target.version()? == version, "tgt_version says {}", target.version()?);
+        target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    }
+    ensure!(reader.returned()?.is_empty(), "the read came back");
+    target.release_all()?;
+    reader.wait_ended(SOON)
+}
+
+fn cancelled(guest: &Guest) -> Result<()> {
+    let name = "lp_uninterruptible";
+    let target = guest.load_target()?;
+    let (mut reader, task) = reader(guest, Queue::WaitUninterruptible)?;
+    let file = guest.module(name).file();
+    let (applied, cancelled) = guest.ctl().call(["apply", "--json", &file]).during(|| {
+        guest
+            .ctl()
+            .wait_for_blocker(name, SOON, |blocker| blocker["tid"] == task.tid)?;
+        guest.ctl().call(["cancel"]).run()
+    })?;
+    ensure!(cancelled.code == 0, "{cancelled:?}");
+    ensure!(
+        applied.code == 1 && applied.stdout.contains("\"cancelled\""),
+        "{applied:?}"
+    );
+    ensure!(!guest.module(name).loaded(), "the module is still loaded");
+    target.release_all()?;
+    reader.wait_ended(SOON)?;
+    guest.ctl().call(["apply", &file]).ok()?;
+    guest.patch(name).wait_applied(AT_ONCE).map(drop)
+}
