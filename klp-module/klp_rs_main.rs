@@ -54,6 +54,11 @@ impl kernel::Module for KlpRs {
         Hooks::find().inspect_err(|_| pr_err!("this kernel lacks a tracepoint that tasks move at\n"))?;
         let root = Root::start()?;
         let thread = Thread::start()?;
-        Ok(Self { _notices: Notices::start()?, _thread: thread, _last_probes: LastProbes, _root: root })
+        Ok(Self {
+            _notices: Notices::start()?,
+            _thread: thread,
+            _last_probes: LastProbes,
+            _root: root,
+        })
     }
 }

@@ -103,17 +103,36 @@ impl Patch {
         let mut objects = KVec::new();
         for form in description.objects() {
             let name = form.name().map(CString::try_from).transpose()?;
-            if name.as_ref().is_some_and(|name| name.to_bytes().len() >= MODULE_NAME_MAX) {
+            if name
+                .as_ref()
+                .is_some_and(|name| name.to_bytes().len() >= MODULE_NAME_MAX)
+            {
                 return Err(EINVAL);
             }
             let mut funcs = KVec::new();
             for func in form.funcs() {
-                let name = func.name.filter(|name| name.to_bytes().len() < NAME_MAX && func.new != 0).ok_or(EINVAL)?;
+                let name = func
+                    .name
+                    .filter(|name| name.to_bytes().len() < NAME_MAX && func.new != 0)
+                    .ok_or(EINVAL)?;
                 let name = CString::try_from(name)?;
-                let func = Func { name, new: func.new, sympos: func.sympos as usize, immediate: func.immediate };
+                let func = Func {
+                    name,
+                    new: func.new,
+                    sympos: func.sympos as usize,
+                    immediate: func.immediate,
+                };
                 funcs.push(func, GFP_KERNEL)?;
             }
-            objects.push(Object { name, patched: AtomicBool::new(false), funcs, form }, GFP_KERNEL)?;
+            objects.push(
+                Object {
+                    name,
+                    patched: AtomicBool::new(false),
+                    funcs,
+                    form,
+                },
+                GFP_KERNEL,
+            )?;
         }
         Ok(Self {
             id,
@@ -145,12 +164,18 @@ impl Patch {
 
     /// The object that is this module.
     pub(crate) fn object_of(&self, module: &CStr) -> Option<usize> {
-        self.objects.iter().position(|object| object.name.as_deref() == Some(module))
+        self.objects
+            .iter()
+            .position(|object| object.name.as_deref() == Some(module))
     }
 
     /// Calls the callback of each object that is patched.
     pub(crate) fn call_patched(&self, moment: Moment) {
-        for object in self.objects.iter().filter(|object| object.patched.load(Ordering::Relaxed)) {
+        for object in self
+            .objects
+            .iter()
+            .filter(|object| object.patched.load(Ordering::Relaxed))
+        {
             object.form.call(moment);
         }
     }
@@ -174,7 +199,10 @@ impl Patch {
             Attribute::Replace => self.replace.into(),
             Attribute::StackOrder => {
                 let core = CORE.lock();
-                let place = core.patches.iter().position(|registered| registered.patch.id == self.id);
+                let place = core
+                    .patches
+                    .iter()
+                    .position(|registered| registered.patch.id == self.id);
                 place.map_or(0, |place| place as isize).saturating_add(1)
             }
             Attribute::Force | Attribute::Patched => EACCES.to_errno() as isize,
@@ -289,7 +317,11 @@ pub(crate) fn enable(description: Description) -> Result {
 /// A number for the patch of this module, which is the only one of its name.
 fn fresh_id(module: Module) -> Result<u32> {
     let mut core = CORE.lock();
-    if core.patches.iter().any(|registered| &*registered.patch.name == module.name()) {
+    if core
+        .patches
+        .iter()
+        .any(|registered| &*registered.patch.name == module.name())
+    {
         return Err(EEXIST);
     }
     Ok(core.fresh_id())

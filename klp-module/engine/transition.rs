@@ -41,7 +41,14 @@ const RETRY_COMPLETION: u32 = 100;
 pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
     thread::debug(&patch.name, c"initializing ", transition_of(direction));
     let tasks = Arc::new(Tasks::new(direction, task::count())?, GFP_KERNEL)?;
-    core.motion = Some(Motion { tasks, hooks: None, backoff: Backoff::new(), looks: 0, waited: 0, forced: false });
+    core.motion = Some(Motion {
+        tasks,
+        hooks: None,
+        backoff: Backoff::new(),
+        looks: 0,
+        waited: 0,
+        forced: false,
+    });
     patch.set_in_transition(true);
     Ok(())
 }
@@ -64,7 +71,9 @@ fn transition_of(direction: Direction) -> &'static CStr {
 /// Tasks go back to where they came from.
 pub(crate) fn reverse(core: &mut Core, patch: &Patch) -> Result {
     core.advance(phase::Event::Reverse(patch.id))?;
-    let Some((_, direction)) = core.moving() else { return Err(EINVAL) };
+    let Some((_, direction)) = core.moving() else {
+        return Err(EINVAL);
+    };
     let way = match direction {
         Direction::Patching => c"unpatching to patching",
         Direction::Unpatching => c"patching to unpatching",
@@ -119,7 +128,11 @@ pub(crate) fn abandon(core: &mut Core, patch: &Patch) {
     core.motion = None;
     patch.set_in_transition(false);
     if let Err(err) = core.publish() {
-        pr_err!("failed to end the transition of patch '{}' ({})\n", &*patch.name, err.to_errno());
+        pr_err!(
+            "failed to end the transition of patch '{}' ({})\n",
+            &*patch.name,
+            err.to_errno()
+        );
     }
 }
 
@@ -127,8 +140,12 @@ pub(crate) fn abandon(core: &mut Core, patch: &Patch) {
 pub(crate) fn step() -> u32 {
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
-    let Phase::Moving { patch, direction } = core.phase else { return 0 };
-    let Some(patch) = core.patches.iter().find(|registered| registered.patch.id == patch) else { return 0 };
+    let Phase::Moving { patch, direction } = core.phase else {
+        return 0;
+    };
+    let Some(patch) = core.patches.iter().find(|registered| registered.patch.id == patch) else {
+        return 0;
+    };
     let patch = patch.patch.clone();
     match look(&mut core, &patch) {
         Look::Again(pause) => return pause,
@@ -138,7 +155,11 @@ pub(crate) fn step() -> u32 {
     let gone = match complete(&mut core, ops, &patch, direction) {
         Ok(gone) => gone,
         Err(err) => {
-            pr_err!("'{}': failed to complete the transition ({})\n", &*patch.name, err.to_errno());
+            pr_err!(
+                "'{}': failed to complete the transition ({})\n",
+                &*patch.name,
+                err.to_errno()
+            );
             return RETRY_COMPLETION;
         }
     };
@@ -161,7 +182,9 @@ enum Look {
 
 /// Moves every task that can be moved.
 fn look(core: &mut Core, patch: &Patch) -> Look {
-    let (Some(table), Some(motion)) = (core.table.clone(), core.motion.as_mut()) else { return Look::Arrived };
+    let (Some(table), Some(motion)) = (core.table.clone(), core.motion.as_mut()) else {
+        return Look::Arrived;
+    };
     if motion.forced || patch.immediate {
         return Look::Arrived;
     }
@@ -191,7 +214,9 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
         if !pending(task.key()) {
             return;
         }
-        let verdict = task.if_blocked(|task| table.try_move(&tasks, &task, None)).unwrap_or(Verdict::Running);
+        let verdict = task
+            .if_blocked(|task| table.try_move(&tasks, &task, None))
+            .unwrap_or(Verdict::Running);
         if verdict != Verdict::Moved {
             left = left.saturating_add(1);
             report(patch, &task, verdict);
@@ -206,7 +231,11 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     if signal {
         pr_notice!("signaling remaining tasks\n");
     }
-    let pause = if tasks.expect(before, left) { 1 } else { motion.backoff.pause() };
+    let pause = if tasks.expect(before, left) {
+        1
+    } else {
+        motion.backoff.pause()
+    };
     motion.waited = motion.waited.saturating_add(pause);
     Look::Again(pause)
 }
@@ -220,7 +249,9 @@ fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
         Verdict::NoRoom => (c"has no room in the task set", c""),
         Verdict::Inside((object, func)) => {
             let object = patch.objects.get(object as usize);
-            let name = object.and_then(|object| object.funcs.get(func as usize)).map(|func| &*func.name);
+            let name = object
+                .and_then(|object| object.funcs.get(func as usize))
+                .map(|func| &*func.name);
             (c"is sleeping on function ", name.unwrap_or(c"?"))
         }
     };
@@ -239,7 +270,9 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     };
     told?;
     for index in patched {
-        let Some(object) = patch.objects.get(index) else { continue };
+        let Some(object) = patch.objects.get(index) else {
+            continue;
+        };
         object.form.call(match direction {
             Direction::Patching => Moment::PostPatch,
             Direction::Unpatching => Moment::PostUnpatch,
@@ -251,7 +284,10 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     // Only after the table was replaced: until then children inherited through the hooks. And after everybody was told:
     // unregistering them takes longer than all the rest.
     drop(motion);
-    let place = core.patches.iter().position(|registered| registered.patch.id == patch.id);
+    let place = core
+        .patches
+        .iter()
+        .position(|registered| registered.patch.id == patch.id);
     match (direction, place) {
         (Direction::Unpatching, Some(place)) => Ok(core.patches.remove(place).ok()),
         _ => Ok(None),

@@ -9,14 +9,7 @@ use kernel::{
     prelude::*,
 };
 
-use super::{
-    description::Description,
-    dir::Attribute,
-    ffi,
-    module::Module,
-    published::PreemptOff,
-    task::Still,
-};
+use super::{description::Description, dir::Attribute, ffi, module::Module, published::PreemptOff, task::Still};
 use crate::engine;
 
 /// From the ftrace handler (ftrace.c).
