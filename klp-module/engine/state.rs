@@ -108,6 +108,11 @@ impl Core {
         }
     }
 
+    /// No patch, so that the ftrace ops may go.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.patches.is_empty() && self.layers.is_empty()
+    }
+
     /// Lets the handler see what is here, and waits until nobody uses what it saw before. Sleeps.
     pub(crate) fn publish(&mut self) -> Result {
         let table = Table::of(self)?;

@@ -6,7 +6,12 @@
 //! before the hooks that keep the task set true go.
 
 use core::sync::atomic::Ordering;
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::Arc,
+    time::{delay::fsleep, Delta},
+};
 
 use super::{
     objects,
@@ -109,12 +114,12 @@ pub(crate) fn force(core: &mut Core, patch: &Patch) {
 }
 
 /// Enabling failed before any task could move.
-pub(crate) fn cancel(core: &mut Core, redirect: &Redirect, patch: &Patch) {
+pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch) {
     thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
     let patched = patch.patched_objects();
     abandon(core, patch);
     patch.set_enabled(false);
-    if let Err(err) = objects::unpatch(core, redirect, patch, None) {
+    if let Some(Err(err)) = redirect.map(|redirect| objects::unpatch(core, redirect, patch, None)) {
         pr_err!("failed to take back patch '{}' ({})\n", &*patch.name, err.to_errno());
     }
     for object in patched.iter().flatten().filter_map(|&index| patch.objects.get(index)) {
@@ -163,7 +168,7 @@ pub(crate) fn step() -> u32 {
             return RETRY_COMPLETION;
         }
     };
-    let unused = core.layers.is_empty() && core.patches.is_empty();
+    let unused = core.is_unused();
     drop(core);
     if let Some(gone) = gone {
         gone.release();
@@ -261,14 +266,22 @@ fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
 /// Every task has moved. Returns the patch when that was its end.
 fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Direction) -> Result<Option<Registered>> {
     thread::debug(&patch.name, c"completing ", transition_of(direction));
-    let motion = core.motion.take();
-    core.advance(phase::Event::Arrived)?;
     let patched = patch.patched_objects()?;
+    if cfg!(any(klp_rs_without = "fork", klp_rs_without = "haste")) {
+        // As if the thread lost its CPU: children that are forked now must be where their parents are.
+        fsleep(Delta::from_millis(100));
+    }
+    let (motion, phase) = (core.motion.take(), core.phase);
+    core.advance(phase::Event::Arrived)?;
     let told = match direction {
         Direction::Patching => core.publish(),
         Direction::Unpatching => objects::unpatch(core, redirect, patch, None),
     };
-    told?;
+    if let Err(err) = told {
+        // The handler still has what it had: so has the core.
+        (core.motion, core.phase) = (motion, phase);
+        return Err(err);
+    }
     for index in patched {
         let Some(object) = patch.objects.get(index) else {
             continue;
