@@ -36,7 +36,10 @@ pub(crate) struct Layer {
 pub(crate) type Moving = Option<(u32, Direction)>;
 
 fn top<'a>(layers: &'a [Layer], ip: usize, without: Option<u32>) -> Option<&'a Layer> {
-    layers.iter().rev().find(|layer| layer.ip == ip && Some(layer.patch) != without)
+    layers
+        .iter()
+        .rev()
+        .find(|layer| layer.ip == ip && Some(layer.patch) != without)
 }
 
 /// What the handler is to do at `ip`. The layers of a patch in transition are there from its first moment to its last,
@@ -72,7 +75,11 @@ pub(crate) fn affected(layers: &[Layer], patch: u32, patched: bool, mut found: i
         };
         for (start, end) in [code.body, code.cold] {
             if start < end {
-                found(Range { start, end, layer: (layer.object, layer.func) });
+                found(Range {
+                    start,
+                    end,
+                    layer: (layer.object, layer.func),
+                });
             }
         }
     }

@@ -9,6 +9,9 @@ unload() { i=0; while ! rmmod $1 2>/dev/null && [ $i -lt 30 ]; do usleep 100000;
 leaves() { write 0 $K/$1/enabled; until_ "$1 leaves" 50 gone $K/$1 && check "$1 unloads" unload $1; }
 
 load klp_rs
+insmod /modules/bad.ko case=notrace 2>/dev/null
+check "klp_rs unloads after nothing but a refusal" unload klp_rs
+load klp_rs
 
 # Refusals.
 for case in "missing:Invalid argument" "notrace:Invalid argument" "nonew:Invalid argument" "noname:Invalid argument" \

@@ -50,8 +50,11 @@ while [ "$(now)" -lt "$end" ]; do
     load agree_v2 || break
     case $((cycles % 4)) in
     1)
-        # Turned round at once and back again.
-        write 0 $K/agree_v2/enabled && reversed=$((reversed + 1))
+        # Turned round and back again, as often as it can be caught on the way; ends enabled.
+        for turn in 1 2 3 4 5 6 7 8 9 10; do
+            is $K/agree_v2/transition 1 || break
+            write $(((turn + 1) % 2)) $K/agree_v2/enabled && reversed=$((reversed + 1))
+        done
         write 1 $K/agree_v2/enabled && reversed=$((reversed + 1))
         settle agree_v2
         ;;

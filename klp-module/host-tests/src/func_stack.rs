@@ -17,8 +17,14 @@ fn layer(patch: u32, func: u32, immediate: bool) -> Layer {
         object: 0,
         func,
         ip: old + 4,
-        old: Code { body: (old, old + 0x100), cold: (0, 0) },
-        new: Code { body: (new, new + 0x80), cold: (new + 0x8_0000, new + 0x8_0010) },
+        old: Code {
+            body: (old, old + 0x100),
+            cold: (0, 0),
+        },
+        new: Code {
+            body: (new, new + 0x80),
+            cold: (new + 0x8_0000, new + 0x8_0010),
+        },
         immediate,
     }
 }
@@ -71,8 +77,14 @@ fn an_immediate_function_goes_with_the_direction_whatever_the_state() {
     let layers = [layer(1, 0, true)];
     let ip = layers[0].ip;
     for state in [false, true] {
-        assert_eq!(choose(&table(&layers, Some((1, Direction::Patching))), ip, || state), start(1, 0));
-        assert_eq!(choose(&table(&layers, Some((1, Direction::Unpatching))), ip, || state), 0);
+        assert_eq!(
+            choose(&table(&layers, Some((1, Direction::Patching))), ip, || state),
+            start(1, 0)
+        );
+        assert_eq!(
+            choose(&table(&layers, Some((1, Direction::Unpatching))), ip, || state),
+            0
+        );
     }
     let mut found = Vec::new();
     affected(&layers, 1, true, |range| found.push(range));

@@ -13,9 +13,9 @@ static noinline int patched_callee(struct agree *agree)
 	return VERSION;
 }
 
-static noinline int patched_caller(struct agree *agree)
+static noinline int patched_caller(struct agree *agree, bool pause)
 {
-	return agree_check(agree, VERSION);
+	return agree_check(agree, pause, VERSION);
 }
 
 static struct klp_rs_func funcs[] = {
