@@ -15,6 +15,8 @@ mod module;
 mod patch;
 mod runner;
 mod scope;
+mod service;
+mod standing;
 mod target;
 mod task;
 mod workload;
@@ -33,6 +35,8 @@ pub use kernel_log::KernelLog;
 pub use module::Module;
 pub use patch::Patch;
 pub use runner::{run_one, run_plan};
+pub use service::Service;
+pub use standing::Standing;
 pub use target::{Queue, Target};
 pub use task::Task;
 pub use workload::Workload;
@@ -104,6 +108,16 @@ impl Guest {
     /// The daemon's bus name, through busctl.
     pub fn bus(&self) -> Bus {
         Bus
+    }
+
+    /// The daemon as systemd's service.
+    pub fn service(&self) -> Service {
+        Service
+    }
+
+    /// How modules, patches and the daemon stand, to see later that nothing has changed.
+    pub fn standing(&self) -> Result<Standing> {
+        Standing::now()
     }
 
     /// Release of the running kernel, such as `7.2.12+deb13-cloud-amd64`.

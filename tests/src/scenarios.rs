@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The registry of scenarios: one file for each noun, one sentence for each scenario. tests/README.md says how to add one.
 
+mod bad_calls;
+mod bad_input;
 mod bench;
 mod by_hand;
+mod configuration;
 mod crowd;
 mod deadline;
+mod degraded;
 mod demo;
 mod excluded;
+mod irreversible;
 mod kernel_alone;
+mod rights;
+mod service;
 mod stuck_reader;
 mod userland;
 
@@ -26,6 +33,14 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("deadline", deadline::SCENARIOS),
     ("by_hand", by_hand::SCENARIOS),
     ("crowd", crowd::SCENARIOS),
+    ("bad_input", bad_input::SCENARIOS),
+    ("bad_calls", bad_calls::SCENARIOS),
+    ("configuration", configuration::SCENARIOS),
+    ("rights", rights::SCENARIOS),
+    ("degraded", degraded::SCENARIOS),
+    ("service", service::SCENARIOS),
+    // nothing can be loaded after these
+    ("irreversible", irreversible::SCENARIOS),
 ];
 
 /// Longer programs that speak to the user, by name: the demonstration, the benchmark.
@@ -104,11 +119,13 @@ impl Scenario {
     }
 }
 
-/// The scenarios for a kernel, whose file is called as the filter says or whose name contains it.
+/// The scenarios for a kernel, whose file is called as the filter says or whose name contains it; `|` parts several filters.
 pub fn select(version: (u32, u32), daemon: bool, filter: &str) -> Vec<&'static Scenario> {
     let wanted = filter.to_lowercase();
-    let matches =
-        move |file: &str, scenario: &Scenario| file == wanted || scenario.name.to_lowercase().contains(&wanted);
+    let matches = move |file: &str, scenario: &Scenario| {
+        let name = scenario.name.to_lowercase();
+        wanted.split('|').any(|wanted| file == wanted || name.contains(wanted))
+    };
     FILES
         .iter()
         .flat_map(|(file, scenarios)| scenarios.iter().map(move |scenario| (*file, scenario)))
@@ -152,6 +169,7 @@ mod tests {
     fn a_filter_takes_a_whole_file_or_parts_of_names() {
         assert_eq!(select((7, 2), false, "userland").len(), userland::SCENARIOS.len());
         assert_eq!(select((7, 2), false, "sigstop").len(), 2);
+        assert_eq!(select((7, 2), false, "userland|sigstop").len(), userland::SCENARIOS.len() + 2);
         assert!(select((7, 2), false, "no such thing").is_empty());
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The daemon's D-Bus interface through busctl, which is neither its client nor its library.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::command::Call;
@@ -23,6 +23,28 @@ impl Bus {
                 .into_iter()
                 .chain(signature_and_arguments.into_iter().map(Into::into)),
         )
+    }
+
+    /// A method called with busctl's words for signature and arguments, which must fail; gives the error's name.
+    pub fn error_of(self, method: &str, signature_and_arguments: &[&str]) -> Result<String> {
+        // busctl prints an error's message only; its library tells the name too when it is debugged
+        let call = self.call(method, signature_and_arguments.iter().copied());
+        let debugged = call
+            .env("SYSTEMD_LOG_LEVEL", "debug")
+            .env("SYSTEMD_LOG_TARGET", "console");
+        let output = debugged.run()?;
+        ensure!(
+            output.code != 0,
+            "{method} {signature_and_arguments:?} went well: {}",
+            output.stdout
+        );
+        let names = output
+            .stderr
+            .split_whitespace()
+            .filter_map(|word| word.strip_prefix("error-name="));
+        let name = names.filter(|name| *name != "n/a").last();
+        name.map(str::to_owned)
+            .with_context(|| format!("{method} failed with no error: {}", output.stderr))
     }
 
     /// A property of the manager.

@@ -14,6 +14,7 @@ use super::command::Call;
 use super::module::Module;
 use super::patch::Patch;
 use super::scope::Scope;
+use super::service::{OVERRIDES, Service};
 use super::target::Target;
 use crate::plan::SAMPLES;
 use crate::wait;
@@ -22,9 +23,8 @@ use crate::wait;
 const TRANSITION_WITHIN: Duration = Duration::from_secs(60);
 /// A replaced or reverted patch lets go of its module a moment later, from a work queue.
 const MODULE_WITHIN: Duration = Duration::from_secs(10);
-/// What scenarios change of the daemon's configuration, and where they override its unit.
+/// What scenarios change of the daemon's configuration.
 const CONFIGURATION: &str = "/etc/livepatchd";
-const OVERRIDES: &str = "/run/systemd/system/livepatchd.service.d";
 
 /// The state to come back to.
 #[derive(Debug)]
@@ -67,11 +67,8 @@ impl Pristine {
                 fs::write(path, contents)?;
             }
         }
-        Call::new("systemctl", ["reset-failed", "livepatchd.service"]).run()?;
-        Call::new("systemctl", ["restart", "livepatchd.service"])
-            .ok()
-            .map(drop)
-            .context("livepatchd does not start again")
+        Service.systemctl("reset-failed").run()?;
+        Service.restart().context("livepatchd does not start again")
     }
 }
 
