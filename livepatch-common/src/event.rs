@@ -13,13 +13,14 @@ pub const RING_BYTES: u32 = 256 * 1024;
 /// The end of the ring buffer that verdicts leave free, so that a flood of them never hides the end of the round.
 pub const RING_RESERVE: u32 = 8 * 1024;
 
-/// [`TransitionRecord::kind`]: about to start, also after a reversal (entry of `kernel/livepatch/transition.c: klp_start_transition`).
+/// [`TransitionRecord::kind`]: about to start (entry of `kernel/livepatch/transition.c: klp_start_transition`). A reversal starts again, but the compiler may
+/// have given it its own copy of that function: then only [`KIND_REVERSED`] tells of it.
 pub const KIND_STARTED: u32 = 1;
-/// Every pending task was tried once (exit of `klp_try_complete_transition`).
+/// Every pending task was tried once (exit of `klp_try_complete_transition`, or in its midst: see `livepatch-ebpf/src/round_ends.rs`).
 pub const KIND_ROUND_ENDED: u32 = 2;
-/// The transition is over (exit of `klp_complete_transition`); the round's end follows it.
+/// The transition is over (exit of `klp_complete_transition`); its last round's end comes before or after it.
 pub const KIND_COMPLETED: u32 = 3;
-/// The direction changed (exit of `klp_reverse_transition`); the start in the new direction comes before it.
+/// The direction changed (exit of `klp_reverse_transition`); a [`KIND_STARTED`] may come before it.
 pub const KIND_REVERSED: u32 = 4;
 /// All tasks were moved by force (exit of `klp_force_transition`).
 pub const KIND_FORCED: u32 = 5;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where the running kernel keeps what the programs read: a table of offsets, filled from BTF in user space.
+//! Where the running kernel keeps what the programs read: a table of offsets and sizes, filled from BTF in user space.
 //!
 //! The table is read-only data of the loaded programs, so that the verifier sees constants and drops the branches of
 //! what a kernel lacks. [`UNKNOWN`] is not zero: a field at offset zero is known.
@@ -7,10 +7,14 @@
 /// An offset that this kernel's BTF does not name.
 pub const UNKNOWN: u32 = u32::MAX;
 
-/// The table as user space hands it over: one entry per [`Offset`], bytes from the start of the structure.
-pub type Table = [u32; Offset::COUNT];
+/// The table as user space hands it over. For each [`Offset`] two words: bytes from the start of the structure, then how many bytes to
+/// read (`task->on_cpu` has four in 6.18 and one in 7.2).
+pub type Table = [u32; 2 * Offset::COUNT];
 
-/// Index into the [`Table`].
+/// The table of a kernel of which nothing is known.
+pub const NOTHING_KNOWN: Table = [UNKNOWN; 2 * Offset::COUNT];
+
+/// A field, by its place in the [`Table`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Offset {

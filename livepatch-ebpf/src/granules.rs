@@ -9,23 +9,23 @@ use livepatch_common::{
     task::MAX_STACK,
 };
 
-/// Whether one of the first `depth` entries of `stack` is marked.
+/// Whether an entry of `stack` is marked. It ends at its first zero: `bpf_get_task_stack` fills up what it does not need with zeros
+/// (`kernel/bpf/stackmap.c: __bpf_get_stack`), and a loop over all entries is one whose end every verifier sees.
 ///
 /// # Safety
 ///
 /// Both pointers must be valid.
 #[inline(always)]
-pub(crate) unsafe fn touched(granules: *const Granules, stack: *const [u64; MAX_STACK], depth: usize) -> bool {
+pub(crate) unsafe fn touched(granules: *const Granules, stack: *const [u64; MAX_STACK]) -> bool {
     for index in 0..MAX_STACK {
-        if index >= depth {
+        // SAFETY: the index is within the stack
+        let address = unsafe { stack.cast::<u64>().add(index).read() };
+        if address == 0 {
             break;
         }
-        // SAFETY: the index is within the stack, and the word within the table
-        let marked = unsafe {
-            let (word, bit) = granule(stack.cast::<u64>().add(index).read());
-            granules.cast::<u64>().add(word).read() >> bit & 1
-        };
-        if marked != 0 {
+        let (word, bit) = granule(address);
+        // SAFETY: the word is within the table
+        if unsafe { granules.cast::<u64>().add(word).read() } >> bit & 1 != 0 {
             return true;
         }
     }

@@ -14,6 +14,8 @@ mod granules;
 mod offsets;
 mod patch_state;
 mod reverse_transition;
+mod round_begins;
+mod round_ends;
 mod start_transition;
 mod task_fields;
 mod task_iter;

@@ -4,17 +4,18 @@
 //! It lies in frozen read-only data: to the verifier each entry is a constant, so a pointer plus an offset stays a pointer
 //! to the structure, and code behind an unknown offset is never verified nor run.
 
-use livepatch_common::offset::{Offset, Table, UNKNOWN};
+use livepatch_common::offset::{NOTHING_KNOWN, Offset, Table, UNKNOWN};
 
 /// Overridden by `EbpfLoader::override_global`.
 #[unsafe(no_mangle)]
-static OFFSETS: Table = [UNKNOWN; Offset::COUNT];
+static OFFSETS: Table = NOTHING_KNOWN;
 
-/// The offset of a field, if this kernel has it.
+/// The offset of a field and how many bytes it has there, if this kernel has it.
 #[inline(always)]
-pub(crate) fn of(field: Offset) -> Option<usize> {
-    // SAFETY: the index is within the table, which is never written while the program runs; volatile, because the
+pub(crate) fn of(field: Offset) -> Option<(usize, u32)> {
+    let entry = (&raw const OFFSETS).cast::<u32>().wrapping_add(2 * field as usize);
+    // SAFETY: both words are within the table, which is never written while the program runs; volatile, because the
     // compiler must not take the initial value for the one that the daemon puts in its place
-    let offset = unsafe { (&raw const OFFSETS).cast::<u32>().add(field as usize).read_volatile() };
-    (offset != UNKNOWN).then_some(offset as usize)
+    let (offset, size) = unsafe { (entry.read_volatile(), entry.add(1).read_volatile()) };
+    (offset != UNKNOWN).then_some((offset as usize, size))
 }

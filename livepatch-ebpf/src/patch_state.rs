@@ -7,10 +7,10 @@ use livepatch_common::{kernel::PATCH_STATE_IDLE, offset::Offset, task::known};
 
 use crate::task_fields::{Task, read};
 
-/// The patch state of a task, and its bit of the `known` mask; idle and zero on a kernel that keeps none.
+/// The patch state of a task, and its bit of the `known` mask; zero and zero on a kernel that keeps none.
 #[inline(always)]
 pub(crate) fn of(task: Task) -> (i32, u32) {
-    let mut state = PATCH_STATE_IDLE;
+    let mut state = 0;
     // SAFETY: a local variable
     let known = unsafe {
         read(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! fentry `klp_start_transition`: a transition is about to start, or to start again in the other direction.
+//! fentry `klp_start_transition`: a transition is about to start.
 //!
 //! At its entry the tasks still wait for their `TIF_PATCH_PENDING`; `transition` in sysfs is already 1, `enabled` not yet settled.
 

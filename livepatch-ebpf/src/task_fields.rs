@@ -31,19 +31,23 @@ impl Task {
     }
 }
 
-/// Reads a field of the structure at `base` to where it is wanted; returns `bit`, or zero if it cannot be had.
+/// Reads a field of the structure at `base` to where it is wanted; returns `bit`, or zero if it cannot be had. A field
+/// that is narrower than `T` in this kernel fills its first, low bytes.
 ///
 /// # Safety
 ///
-/// `to` must be valid for writes.
+/// `to` must be valid for writes and zeroed.
 #[inline(always)]
 pub(crate) unsafe fn read<T>(to: *mut T, base: *const u8, field: Offset, bit: u32) -> u32 {
-    let Some(offset) = offsets::of(field) else {
+    let Some((offset, size)) = offsets::of(field) else {
         return 0;
     };
+    if size as usize > size_of::<T>() {
+        return 0;
+    }
     let from = base.wrapping_add(offset);
     // SAFETY: `to` is valid for a `T` by the caller's promise, and the helper takes any `from`
-    let result = unsafe { bpf_probe_read_kernel(to.cast(), size_of::<T>() as u32, from.cast()) };
+    let result = unsafe { bpf_probe_read_kernel(to.cast(), size, from.cast()) };
     // zero or a negative error number: the sign tells, without a branch
     bit & !((result >> 63) as u32)
 }
@@ -61,7 +65,7 @@ fn follow(base: *const u8, field: Offset) -> *const u8 {
 ///
 /// # Safety
 ///
-/// The pointers must be valid for writes.
+/// The pointers must be valid for writes and zeroed.
 #[inline(always)]
 pub(crate) unsafe fn identity(
     task: Task,
@@ -83,7 +87,7 @@ pub(crate) unsafe fn identity(
 ///
 /// # Safety
 ///
-/// `head` must be valid for writes.
+/// `head` must be valid for writes and zeroed.
 #[inline(always)]
 pub(crate) unsafe fn condition(task: Task, head: *mut TaskHead) -> u32 {
     let base = task.address();
@@ -124,7 +128,7 @@ pub(crate) unsafe fn condition(task: Task, head: *mut TaskHead) -> u32 {
 /// `to` must be valid for writes.
 #[inline(always)]
 unsafe fn frozen(base: *const u8, to: *mut u32) -> u32 {
-    let Some(bit) = offsets::of(Offset::TaskFrozenBit) else {
+    let Some((bit, _)) = offsets::of(Offset::TaskFrozenBit) else {
         return 0;
     };
     let mut byte = 0_u8;

@@ -116,7 +116,7 @@ unsafe fn visit(
             return;
         };
         // SAFETY: values of maps
-        if !unsafe { granules::touched(granules, &raw const (*record).stack, stack_bytes / 8) } {
+        if !unsafe { granules::touched(granules, &raw const (*record).stack) } {
             return;
         }
     } else if mode != MODE_PENDING {

@@ -28,13 +28,12 @@ use crate::{
         change::Change,
         fact::Fact,
         job::JobId,
-        patch::PatchName,
         place::Places,
         request::{Answer, Reply, Request},
         time::{Millis, Moment},
     },
     observe::{self, module_file::OpenModule},
-    policy::{self, Decision, action::Action, describe::describe, nudge::eligible, rules::Rules},
+    policy::{self, Decision, action::Action, describe::describe, rules::Rules},
 };
 
 /// Calls that wait for the loop before callers are told to try again.
@@ -220,9 +219,6 @@ impl Daemon {
         if changes.is_empty() {
             return;
         }
-        if self.model.transitions().next().is_none() {
-            self.work.rest();
-        }
         for change in changes {
             journal::tell(change, &self.model);
             self.keep(change);
@@ -260,19 +256,14 @@ impl Daemon {
             if !self.work.begin(&action) {
                 continue;
             }
+            policy::begun(&mut self.model, now, &action);
             match &action {
-                Action::List(core) => self.model.listing_asked(now, *core),
-                Action::Scan { core, .. } => {
-                    let next = self.model.transitions().find(|(c, _)| c == core);
-                    let next = next.map_or(now, |(_, t)| policy::next_scan(t, now));
-                    self.model.scan_asked(now, *core, next);
-                }
                 Action::Force { patch, .. } => journal::tell_force_evidence(patch, &self.model),
                 Action::Nudge { .. } => {
                     nudges.push(action);
                     continue;
                 }
-                Action::Load(_) | Action::Switch { .. } | Action::Unload { .. } => {}
+                _ => {}
             }
             let module = match &action {
                 Action::Load(job) => self.modules.remove(job),
@@ -315,17 +306,9 @@ impl Daemon {
                 Request::Cancel { patch, options }
             }
             Incoming::Force { patch, .. } => Request::Force { patch },
-            Incoming::Nudge { patch, .. } => return self.nudge(&patch, reply),
+            Incoming::Nudge { patch, .. } => Request::Nudge { patch },
         };
-        let (answer, changes) = self.model.request(now(), request);
-        self.publish(&changes);
-        respond(reply, answer);
-    }
-
-    fn nudge(&mut self, patch: &PatchName, reply: oneshot::Sender<Reply>) {
-        let (answer, changes) = self.model.request(now(), Request::Nudge { patch: patch.clone() });
-        let rules = &self.rules;
-        let answer = answer.map(|_| Answer::Nudging(self.model.keep_nudges(patch, |b| eligible(b, rules).is_ok())));
+        let (answer, changes) = policy::answer(&mut self.model, &self.rules, now(), request);
         self.publish(&changes);
         respond(reply, answer);
     }
@@ -342,7 +325,7 @@ impl Daemon {
             core,
             options: options.or(&self.rules),
         };
-        let (answer, changes) = self.model.request(now, request);
+        let (answer, changes) = policy::answer(&mut self.model, &self.rules, now, request);
         if let Ok(Answer::Job(id)) = &answer {
             self.modules.insert(*id, module);
         }

@@ -7,6 +7,7 @@
 pub mod act;
 pub mod bus;
 pub mod config;
+pub mod ctl;
 pub mod daemon;
 pub mod journal;
 pub mod model;

@@ -5,7 +5,7 @@
 //! All paths come from [`crate::model::place::Places`].
 
 pub mod bpf;
-pub mod freezer;
+mod freezer;
 pub mod kernel;
 pub mod kmsg;
 pub mod module_file;

@@ -5,12 +5,16 @@
 mod accelerator;
 mod archive;
 mod console;
+mod evidence;
 mod follow;
 mod image;
+mod interact;
 mod libc_of_host;
 mod machine;
 mod setup;
 mod test;
+mod workplace;
 
-pub use setup::{Kernel, prepare};
-pub use test::{interact, test};
+pub use interact::interact;
+pub use setup::prepare;
+pub use test::test;

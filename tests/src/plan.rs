@@ -38,6 +38,8 @@ pub struct Plan {
     pub purpose: Purpose,
     /// Whether livepatchd is installed in this guest.
     pub daemon: bool,
+    /// Rows and columns of the user's terminal, if there is one: no serial line tells them.
+    pub terminal: Option<(u16, u16)>,
 }
 
 impl Plan {

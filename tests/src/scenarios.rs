@@ -3,6 +3,7 @@
 
 mod crowd;
 mod kernel_alone;
+mod stuck_reader;
 mod userland;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::guest::Guest;
 const FILES: &[(&str, &[Scenario])] = &[
     ("userland", userland::SCENARIOS),
     ("kernel_alone", kernel_alone::SCENARIOS),
+    ("stuck_reader", stuck_reader::SCENARIOS),
     ("crowd", crowd::SCENARIOS),
 ];
 

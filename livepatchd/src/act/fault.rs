@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Steps at which a test can have the daemon die or hang; empty unless built with the feature `fault-injection`.
+//! Steps at which a test can have the daemon die or hang; empty unless built for tests or with the feature
+//! `fault-injection`.
 //!
 //! `LIVEPATCHD_FAULT=STEP:kill` ends the process there as `kill -9` would, `STEP:pause` holds the thread for ever.
 //! Never in a build for users: the packaged build has no such feature, and the call compiles to nothing.
@@ -17,22 +18,34 @@ pub enum Step {
     NudgeContinued,
     /// The record says so and is still there.
     NudgeDone,
-    /// The module is about to be loaded.
-    JobBeforeLoad,
-    /// The module was loaded, nobody was told.
-    JobAfterLoad,
+    /// A module is about to be loaded.
+    LoadBefore,
+    /// It was loaded, nobody was told.
+    LoadAfter,
+    /// `enabled` or `force` is about to be written.
+    SwitchBefore,
+    /// It was written, nobody was told.
+    SwitchAfter,
+    /// A module is about to be removed.
+    UnloadBefore,
+    /// It was removed, nobody was told.
+    UnloadAfter,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::NudgePrepared,
         Self::NudgeBeforeStop,
         Self::NudgeBetween,
         Self::NudgeContinued,
         Self::NudgeDone,
-        Self::JobBeforeLoad,
-        Self::JobAfterLoad,
+        Self::LoadBefore,
+        Self::LoadAfter,
+        Self::SwitchBefore,
+        Self::SwitchAfter,
+        Self::UnloadBefore,
+        Self::UnloadAfter,
     ];
 
     /// Its name in `LIVEPATCHD_FAULT`.
@@ -43,19 +56,23 @@ impl Step {
             Self::NudgeBetween => "nudge-between",
             Self::NudgeContinued => "nudge-continued",
             Self::NudgeDone => "nudge-done",
-            Self::JobBeforeLoad => "job-before-load",
-            Self::JobAfterLoad => "job-after-load",
+            Self::LoadBefore => "load-before",
+            Self::LoadAfter => "load-after",
+            Self::SwitchBefore => "switch-before",
+            Self::SwitchAfter => "switch-after",
+            Self::UnloadBefore => "unload-before",
+            Self::UnloadAfter => "unload-after",
         }
     }
 }
 
 /// Does nothing, or what the test asked for.
 #[inline]
-#[cfg(not(feature = "fault-injection"))]
+#[cfg(not(any(test, feature = "fault-injection")))]
 pub fn at(_: Step) {}
 
 /// Does nothing, or what the test asked for.
-#[cfg(feature = "fault-injection")]
+#[cfg(any(test, feature = "fault-injection"))]
 pub fn at(step: Step) {
     use rustix::process::{Signal, getpid, kill_process};
     let Ok(wanted) = std::env::var("LIVEPATCHD_FAULT") else {

@@ -6,15 +6,23 @@
 
 use rustix::{io::Errno, system::finit_module};
 
-use super::{KernelLog, Loadable, refused};
+use super::{
+    KernelLog, Loadable,
+    fault::{self, Step},
+    refused,
+};
 use crate::model::refusal::{ErrorName, Refusal};
 
 /// Loads it.
 pub fn load(module: Loadable<'_>, log: &KernelLog) -> Result<(), Refusal> {
     let logged = log();
+    fault::at(Step::LoadBefore);
     // EINTR: a wait for another load of the same file was interrupted, nothing was done (`idempotent_wait_for_completion`)
     match rustix::io::retry_on_intr(|| finit_module(module.file, c"", 0)) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            fault::at(Step::LoadAfter);
+            Ok(())
+        }
         Err(err) => {
             let name = module.facts.name.as_str();
             let lines = refused::relevant(logged(), name);

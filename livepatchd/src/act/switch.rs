@@ -8,7 +8,11 @@ use std::{fs, path::Path};
 
 use rustix::io::Errno;
 
-use super::{KernelLog, refused};
+use super::{
+    KernelLog,
+    fault::{self, Step},
+    refused,
+};
 use crate::model::{
     patch::{Core, Direction, PatchName},
     place::Places,
@@ -46,11 +50,14 @@ pub fn force(places: &Places, core: Core, patch: &PatchName, log: &KernelLog) ->
 /// The file is never created: where it is missing, the patch is gone.
 fn write(path: &Path, value: &str) -> Result<(), Errno> {
     use std::io::Write;
+    fault::at(Step::SwitchBefore);
     fs::File::options()
         .write(true)
         .open(path)
         .and_then(|mut file| file.write_all(value.as_bytes()))
-        .map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))
+        .map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
+    fault::at(Step::SwitchAfter);
+    Ok(())
 }
 
 fn refuse(patch: &PatchName, verb: &str, err: Errno, logged: impl FnOnce() -> Vec<String>) -> Refusal {

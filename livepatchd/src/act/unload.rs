@@ -5,7 +5,11 @@ use std::ffi::CString;
 
 use rustix::{io::Errno, system::delete_module};
 
-use super::{KernelLog, refused};
+use super::{
+    KernelLog,
+    fault::{self, Step},
+    refused,
+};
 use crate::model::{
     patch::PatchName,
     refusal::{ErrorName, Refusal},
@@ -19,8 +23,12 @@ pub fn unload(patch: &PatchName, log: &KernelLog) -> Result<bool, Refusal> {
     let name = patch.as_str();
     let as_c = CString::new(name).map_err(|err| Refusal::new(ErrorName::NotFound, err.to_string()))?;
     let logged = log();
+    fault::at(Step::UnloadBefore);
     match rustix::io::retry_on_intr(|| delete_module(&as_c, NONBLOCK)) {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            fault::at(Step::UnloadAfter);
+            Ok(true)
+        }
         Err(err) => done_or_refused(name, err, logged),
     }
 }

@@ -94,7 +94,8 @@ pub enum Incoming {
 
 /// The patch that a caller names.
 pub(super) fn patch_name(text: &str) -> Result<PatchName> {
-    PatchName::new(text).ok_or_else(|| not_found(format!("no patch can be called {}", quote(text))))
+    PatchName::new(text)
+        .ok_or_else(|| not_found(format!("no patch can be called {}; see livepatchctl list", quote(text))))
 }
 
 /// The name that goes with a file descriptor: empty for "whatever is in the module".
@@ -162,7 +163,7 @@ mod tests {
         for text in ["", "a b", "../etc", "a.b", "nul\0", "é"] {
             assert!(message(patch_name(text)).starts_with("no patch can be called"));
         }
-        assert!(message(patch_name(&"x".repeat(300))).len() < 120);
+        assert!(message(patch_name(&"x".repeat(300))).len() < 150);
         assert!(message(patch_name("a\nb")).contains("a\\nb"));
     }
 

@@ -85,7 +85,7 @@ fn known_patch(shown: &Snapshot, name: &str) -> Result<PatchName> {
     if shown.patches.iter().any(|view| view.name == name.as_str()) {
         return Ok(name);
     }
-    let message = format!("no patch called {name} is loaded");
+    let message = format!("no live patch named {name} is loaded; see livepatchctl list");
     Err(Refusal::new(ErrorName::NotFound, message).into())
 }
 

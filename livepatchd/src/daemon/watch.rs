@@ -112,9 +112,9 @@ async fn follow_bpf(
             source.events.map(bpf::events::EventRing::listen).transpose()
         }
         Ok(Err(why)) => {
-            reporter.degrade([format!(
-                "{why}; pending tasks come from /proc, transitions from the kernel's log"
-            )]);
+            let instead = "pending tasks come from /proc, transitions from the kernel's log";
+            let nor_proc = procfs::can_scan(&places, Core::Kernel).err();
+            reporter.degrade([format!("{why}; {instead}")].into_iter().chain(nor_proc));
             Ok(None)
         }
         Err(panic) => {

@@ -141,14 +141,6 @@ impl Work {
         });
     }
 
-    /// No transition runs: drops what is only needed in one.
-    pub(super) fn rest(&self) {
-        // a scan that is still under way learns for nobody; the next rest drops it
-        if let Ok(mut scanner) = self.scanner.try_lock() {
-            scanner.forget();
-        }
-    }
-
     /// Waits for nudges under way: no thread is left between SIGSTOP and SIGCONT.
     pub(super) async fn finish(&mut self) {
         let all = async { while self.nudges.join_next().await.is_some() {} };

@@ -3,14 +3,9 @@
 //!
 //! Only the fields that this daemon decides by; anything malformed is `None`, never a guess.
 
-use super::task::{Scheduling, TaskClass};
+use livepatch_common::kernel::{PF_IO_WORKER, PF_KTHREAD, PF_USER_WORKER};
 
-/// `PF_IO_WORKER` (`include/linux/sched.h`).
-pub const PF_IO_WORKER: u32 = 0x0000_0010;
-/// `PF_USER_WORKER`, since 6.4.
-pub const PF_USER_WORKER: u32 = 0x0000_4000;
-/// `PF_KTHREAD`.
-pub const PF_KTHREAD: u32 = 0x0020_0000;
+use super::task::{Scheduling, TaskClass};
 
 /// Signal numbers of the four stop signals; all but SIGSTOP can be blocked and so be pending for long.
 const STOP_SIGNALS: [u32; 4] = [19, 20, 21, 22];
@@ -80,10 +75,11 @@ impl Stat {
 pub fn class(flags: u32, tgid: u32) -> TaskClass {
     if tgid == 1 {
         TaskClass::Init
+    } else if flags & (PF_IO_WORKER | PF_USER_WORKER) != 0 {
+        // before kernel threads: some kernels set both
+        TaskClass::IoWorker
     } else if flags & PF_KTHREAD != 0 {
         TaskClass::Kthread
-    } else if flags & (PF_IO_WORKER | PF_USER_WORKER) != 0 {
-        TaskClass::IoWorker
     } else {
         TaskClass::User
     }

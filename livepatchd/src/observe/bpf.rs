@@ -7,6 +7,7 @@
 
 pub mod btf;
 pub mod events;
+pub mod functions;
 pub mod load;
 pub mod log;
 pub mod lost;
@@ -15,3 +16,4 @@ pub mod ranges;
 pub mod scan;
 pub mod stream;
 pub mod task;
+mod tracers;

@@ -10,24 +10,16 @@ use rustix::io::Errno;
 
 use super::{
     freezer::Freezer,
+    scan::Found,
     sighting::{Seen, Witness},
-    stack::Wanted,
+    stack::Affected,
 };
 use crate::model::{
-    patch::{Core, Direction},
+    patch::Core,
     place::Places,
     proc_text::{Stat, Status},
-    task::{Scheduling, Sighting, TaskKey},
+    task::{Scheduling, TaskKey},
 };
-
-/// What one pass saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pass {
-    /// The pending tasks.
-    pub pending: Vec<Sighting>,
-    /// Tasks visited in all.
-    pub visited: u32,
-}
 
 /// Whether a pass is possible here; the error is a sentence for administrators.
 pub fn can_scan(places: &Places, core: Core) -> Result<(), String> {
@@ -46,15 +38,13 @@ pub fn can_scan(places: &Places, core: Core) -> Result<(), String> {
 }
 
 /// Visits every task and tells those that have not reached the target.
-pub fn scan(witness: &mut Witness, direction: Direction, wanted: &Wanted) -> io::Result<Pass> {
-    let proc = witness.places().proc.clone();
-    let target = i32::from(direction.enabled());
+pub(super) fn pass(places: &Places, affected: &Affected<'_>) -> io::Result<Found> {
+    let proc = &places.proc;
+    let target = i32::from(affected.direction.enabled());
+    let mut witness = Witness::new(places);
     let mut freezer = Freezer::default();
-    let mut pass = Pass {
-        pending: Vec::new(),
-        visited: 0,
-    };
-    for tgid in numbers(&proc)? {
+    let mut found = Found::default();
+    for tgid in numbers(proc)? {
         let tasks = proc.join(tgid.to_string()).join("task");
         // a process that is gone has no tasks
         for tid in numbers(&tasks).unwrap_or_default() {
@@ -62,15 +52,15 @@ pub fn scan(witness: &mut Witness, direction: Direction, wanted: &Wanted) -> io:
             let Some(state) = patch_state(&task)? else {
                 continue;
             };
-            pass.visited += 1;
+            found.visited += 1;
             if is_pending(state, target)
-                && let Some(seen) = look(witness.places(), &task, &mut freezer)
+                && let Some(seen) = look(places, &task, &mut freezer)
             {
-                pass.pending.push(witness.sighting(seen, wanted));
+                found.pending.push(witness.sighting(seen, affected));
             }
         }
     }
-    Ok(pass)
+    Ok(found)
 }
 
 /// Neither idle (`KLP_TRANSITION_IDLE`, -1: outside transitions) nor where it shall be.

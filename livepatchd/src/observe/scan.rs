@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Finding the tasks that hold a transition back, by the best means there are: one pass of the BPF iterator, else /proc.
 //!
-//! Both find the same tasks and tell the same of them. Synchronous: it runs where blocking is allowed.
+//! Both find the same tasks; what is told of each is the same too. Synchronous: it runs where blocking is allowed.
+//! Nothing is kept between two passes but the BPF program.
 
 use std::io;
 
 use super::{
-    bpf,
-    procfs::{self, Pass},
+    bpf::{self, scan::Question, task::Task},
+    procfs,
     sighting::{Seen, Witness},
-    stack::Wanted,
-    sysfs,
+    stack::Affected,
 };
 use crate::model::{
     patch::{Core, Direction, Function, PatchName},
     place::Places,
+    task::Sighting,
 };
 
 /// Which transition to look at.
@@ -30,13 +31,30 @@ pub struct Asked<'a> {
     pub functions: &'a [Function],
 }
 
+/// What a pass found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Tasks that have not reached the target.
+    pub pending: Vec<Sighting>,
+    /// Tasks visited in all.
+    pub visited: u32,
+}
+
 /// Why a pass found nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanFailed {
-    /// The iterator did not answer.
-    #[error(transparent)]
-    Bpf(#[from] bpf::scan::ScanError),
-    /// /proc cannot be read.
+    /// This core's tasks bear their state where neither way looks.
+    #[error("the pending tasks of {0} cannot be seen")]
+    Core(Core),
+    /// The iterator did not answer, and /proc did not either.
+    #[error("{bpf}; and /proc: {proc}")]
+    Both {
+        /// The iterator's reason.
+        bpf: bpf::scan::ScanError,
+        /// The reason of /proc.
+        proc: io::Error,
+    },
+    /// Patch states are hidden from us, or this kernel has none.
     #[error("/proc: {0}")]
     Proc(#[from] io::Error),
 }
@@ -45,69 +63,68 @@ pub enum ScanFailed {
 pub struct Scanner {
     places: Places,
     by_bpf: Option<bpf::scan::Scanner>,
-    /// What was learned in the present transition.
-    witness: Option<Witness>,
 }
 
 impl Scanner {
     /// A scanner that reads /proc.
     pub fn new(places: Places) -> Self {
-        Self {
-            places,
-            by_bpf: None,
-            witness: None,
-        }
+        Self { places, by_bpf: None }
     }
 
-    /// From now on asks the kernel instead.
+    /// From now on asks the kernel instead, and /proc only if it does not answer.
     pub fn use_bpf(&mut self, scanner: bpf::scan::Scanner) {
         self.by_bpf = Some(scanner).filter(bpf::scan::Scanner::has_patch_state);
     }
 
-    /// No transition runs: what was learned may be wrong in the next one, modules come and go in between.
-    pub fn forget(&mut self) {
-        self.witness = None;
-    }
-
     /// Finds the tasks that have not reached the target.
-    pub fn pending(&mut self, asked: Asked<'_>) -> Result<Pass, ScanFailed> {
+    pub fn pending(&mut self, asked: Asked<'_>) -> Result<Found, ScanFailed> {
         let Asked {
             core,
             patch,
             direction,
             functions,
         } = asked;
-        let Self {
-            places,
-            by_bpf,
-            witness,
-        } = self;
-        let modules = sysfs::patch_modules(places, core)?;
-        let wanted = Wanted::new(patch, direction, functions, &modules);
-        let witness = witness.get_or_insert_with(|| Witness::new(places));
-        let Some(by_bpf) = by_bpf else {
-            return Ok(procfs::scan(witness, direction, &wanted)?);
+        let affected = &Affected {
+            patch,
+            direction,
+            functions,
         };
-        let pass = by_bpf.pass(bpf::scan::Question::Pending(direction))?;
-        let sightings = pass.tasks.iter().map(|task| {
-            let seen = Seen {
-                key: task.key(),
-                tgid: task.tgid(),
-                comm: task.comm(),
-                class: task.class(),
-                scheduling: task.scheduling(),
-                stop_pending: task.stop_pending(),
-                traced: task.traced(),
-                frozen: task.frozen(),
-                uid: task.uid(),
-                cgroup: task.cgroup(),
-                addresses: task.stack().ok(),
-            };
-            witness.sighting(seen, &wanted)
-        });
-        Ok(Pass {
-            pending: sightings.collect(),
-            visited: u32::try_from(pass.visited).unwrap_or(u32::MAX),
-        })
+        if core != Core::Kernel {
+            return Err(ScanFailed::Core(core));
+        }
+        let Some(by_bpf) = &mut self.by_bpf else {
+            return Ok(procfs::pass(&self.places, affected)?);
+        };
+        match by_bpf.pass(Question::Pending(direction)) {
+            Ok(pass) => {
+                let mut witness = Witness::new(&self.places);
+                let pending = pass.tasks.iter().map(|task| witness.sighting(seen(task), affected));
+                Ok(Found {
+                    pending: pending.collect(),
+                    visited: u32::try_from(pass.visited).unwrap_or(u32::MAX),
+                })
+            }
+            Err(bpf) => procfs::pass(&self.places, affected).map_err(|proc| ScanFailed::Both { bpf, proc }),
+        }
     }
 }
+
+/// A task of the iterator in the words that both ways share.
+fn seen(task: &Task) -> Seen<'_> {
+    Seen {
+        key: task.key(),
+        tgid: task.tgid(),
+        comm: task.comm(),
+        class: task.class(),
+        scheduling: task.scheduling(),
+        stop_pending: task.stop_pending(),
+        traced: task.traced(),
+        frozen: task.frozen(),
+        uid: task.uid(),
+        cgroup: task.cgroup(),
+        addresses: task.stack().ok().filter(|stack| !stack.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,11 @@
 //!
 //! It adds the unit, the stack in words and the function of the patch on it. It does not judge: the reason is the model's.
 
+use std::collections::HashMap;
+
 use super::{
-    stack::{Stacks, Wanted},
+    stack::{Affected, Stacks},
+    sysfs,
     unit::Units,
 };
 use crate::model::{
@@ -39,28 +42,36 @@ pub struct Seen<'a> {
     pub addresses: Option<&'a [u64]>,
 }
 
-/// What is remembered between the passes of one transition. Make one when it starts, drop it when it ends.
+/// How many tasks of one pass have their stack told. Thousands are pending only before the first round; then the first
+/// ones explain the others. The function of the patch is looked for on all stacks.
+const STACKS: u32 = 256;
+
+/// What is remembered during one pass. Nothing is kept between passes: modules and cgroups come and go meanwhile.
 #[derive(Debug)]
-pub struct Witness {
-    places: Places,
+pub struct Witness<'a> {
+    places: &'a Places,
     units: Units,
     stacks: Stacks,
+    are_patches: HashMap<String, bool>,
     own: u32,
+    told: u32,
 }
 
-impl Witness {
+impl<'a> Witness<'a> {
     /// Remembers nothing yet.
-    pub fn new(places: &Places) -> Self {
+    pub fn new(places: &'a Places) -> Self {
         Self {
-            places: places.clone(),
+            places,
             units: Units::default(),
             stacks: Stacks::default(),
+            are_patches: HashMap::new(),
             own: std::process::id(),
+            told: 0,
         }
     }
 
     /// The whole sighting.
-    pub fn sighting(&mut self, seen: Seen<'_>, wanted: &Wanted) -> Sighting {
+    pub fn sighting(&mut self, seen: Seen<'_>, affected: &Affected<'_>) -> Sighting {
         let Seen {
             key,
             tgid,
@@ -76,6 +87,15 @@ impl Witness {
         } = seen;
         let task = self.places.proc.join(format!("{tgid}/task/{}", key.tid));
         let stack = self.stacks.of(&task, addresses);
+        let on_stack = affected.on(&stack, |module| {
+            let known = self.are_patches.get(module).copied();
+            known.unwrap_or_else(|| {
+                let is_patch = sysfs::is_patch(self.places, module);
+                self.are_patches.insert(module.to_owned(), is_patch);
+                is_patch
+            })
+        });
+        self.told += 1;
         Sighting {
             key,
             tgid,
@@ -88,13 +108,12 @@ impl Witness {
             own: tgid == self.own,
             uid,
             unit: self.units.of(&task, cgroup),
-            on_stack: wanted.find(&stack),
-            stack: stack.iter().map(ToString::to_string).collect(),
+            on_stack,
+            stack: if self.told <= STACKS {
+                stack.iter().map(ToString::to_string).collect()
+            } else {
+                Vec::new()
+            },
         }
-    }
-
-    /// Where it looks.
-    pub fn places(&self) -> &Places {
-        &self.places
     }
 }

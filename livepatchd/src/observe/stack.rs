@@ -6,7 +6,7 @@
 //! cost more time and memory than everything else here. What an address means is remembered, and of 500 tasks that sleep
 //! in the same place one file is read. A running task's stack is whatever it was.
 //!
-//! A [`Stacks`] belongs to one transition: modules come and go, and addresses with them.
+//! A [`Stacks`] belongs to one pass: modules come and go, and addresses with them.
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 
@@ -56,8 +56,8 @@ impl Frame {
     /// `tgt_wait [tgt]`.
     pub fn place(&self) -> String {
         match &self.module {
-            Some(module) => format!("{} [{module}]", self.symbol),
-            None => self.symbol.clone(),
+            Some(module) => format!("{} [{module}]", self.function()),
+            None => self.function().to_owned(),
         }
     }
 }
@@ -129,38 +129,30 @@ fn parse(text: &str) -> Vec<Arc<Frame>> {
     text.lines().filter_map(Frame::parse).map(Arc::new).collect()
 }
 
-/// What to look for on the stacks of tasks that have not moved.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    direction: Direction,
-    patch: PatchName,
-    functions: Vec<Function>,
-    other_patches: Vec<PatchName>,
+/// The functions that hold a task back: those that it must leave before it can move.
+#[derive(Clone, Copy, Debug)]
+pub struct Affected<'a> {
+    /// The patch.
+    pub patch: &'a PatchName,
+    /// Where its transition goes.
+    pub direction: Direction,
+    /// Its functions.
+    pub functions: &'a [Function],
 }
 
-impl Wanted {
-    /// `modules`: all modules that are live patches, this one among them or not.
-    pub fn new(patch: &PatchName, direction: Direction, functions: &[Function], modules: &[PatchName]) -> Self {
-        Self {
-            direction,
-            patch: patch.clone(),
-            functions: functions.to_vec(),
-            other_patches: modules.iter().filter(|module| *module != patch).cloned().collect(),
-        }
-    }
-
-    /// The first function on the stack that keeps a task from moving
-    /// (`kernel/livepatch/transition.c: klp_check_stack_func`).
+impl Affected<'_> {
+    /// The innermost affected function on a stack (`kernel/livepatch/transition.c: klp_check_stack_func`).
     ///
     /// While patching that is an old function, or the one of a patch below that is replaced once more; while unpatching
-    /// a new one, which is in the patch's own module.
-    pub fn find(&self, stack: &[Arc<Frame>]) -> Option<String> {
-        let holds = |frame: &&Arc<Frame>| match self.direction {
-            Direction::Unpatching => frame.module.as_deref() == Some(self.patch.as_str()),
-            Direction::Patching => {
-                let object = frame.module.as_deref().unwrap_or("vmlinux");
+    /// a new one, which is in the patch's own module. `is_patch` tells whether a module is a live patch.
+    pub fn on(&self, stack: &[Arc<Frame>], mut is_patch: impl FnMut(&str) -> bool) -> Option<String> {
+        let holds = |frame: &&Arc<Frame>| match (self.direction, frame.module.as_deref()) {
+            (Direction::Unpatching, module) => module == Some(self.patch.as_str()),
+            (Direction::Patching, module) => {
+                let object = module.unwrap_or("vmlinux");
                 let old = |function: &Function| function.object == object && function.name == frame.function();
-                self.functions.iter().any(old) || self.other_patches.iter().any(|patch| patch.as_str() == object)
+                let below = |module: &str| module != self.patch.as_str() && is_patch(module);
+                self.functions.iter().any(old) || module.is_some_and(below)
             }
         };
         stack.iter().find(holds).map(|frame| frame.place())

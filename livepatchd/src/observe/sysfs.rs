@@ -67,15 +67,15 @@ pub fn patch_modules(places: &Places, core: Core) -> io::Result<Vec<PatchName>> 
         Core::Kernel => directories(&places.sys.join("module"))?
             .unwrap_or_default()
             .into_iter()
-            .filter(|name| !holders.contains(name) && has_livepatch_taint(places, name))
+            .filter(|name| !holders.contains(name) && is_patch(places, name))
             .collect(),
     };
     Ok(names.iter().filter_map(|name| PatchName::new(name)).collect())
 }
 
-/// `K` in a module's own taint: it says `livepatch=Y` (`kernel/module/main.c: check_modinfo_livepatch`).
-fn has_livepatch_taint(places: &Places, name: &str) -> bool {
-    fs::read(places.module(name).join("taint")).is_ok_and(|taint| taint.contains(&b'K'))
+/// Whether a module says `livepatch=Y`: `K` in its own taint (`kernel/module/main.c: check_modinfo_livepatch`).
+pub fn is_patch(places: &Places, module: &str) -> bool {
+    fs::read(places.module(module).join("taint")).is_ok_and(|taint| taint.contains(&b'K'))
 }
 
 /// `coming` modules are listed by their core in a moment or fail, `going` ones are as good as gone.

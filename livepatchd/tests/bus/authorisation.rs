@@ -33,11 +33,12 @@ impl Polkit {
         &self,
         subject: (String, HashMap<String, OwnedVariant>),
         action: String,
-        _details: HashMap<String, String>,
+        details: HashMap<String, String>,
         flags: u32,
-        _cancellation: String,
+        cancellation: String,
     ) -> fdo::Result<(bool, bool, HashMap<String, String>)> {
         assert_eq!(subject.0, "system-bus-name");
+        assert!(details.is_empty() && cancellation.is_empty());
         assert!(action.starts_with("org.livepatch."));
         let interactive = flags & 1 == 1;
         match self.answer {

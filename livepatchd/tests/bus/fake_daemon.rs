@@ -43,20 +43,25 @@ impl FakeDaemon {
     /// A fake for which the user who runs the tests is root.
     pub(crate) async fn start(connection: Connection) -> Self {
         let uid = rustix::process::getuid().as_raw();
-        Self::with_authority(connection, Authority::with_administrator(uid)).await
+        Self::with_authority(connection, Authority::with_administrator(uid), State::new()).await
+    }
+
+    /// The same, started again with what an earlier one left.
+    pub(crate) async fn resume(connection: Connection, snapshot: Snapshot) -> Self {
+        let uid = rustix::process::getuid().as_raw();
+        Self::with_authority(connection, Authority::with_administrator(uid), State { snapshot }).await
     }
 
     /// A fake for which nobody is root, so that polkit is asked.
     pub(crate) async fn start_without_root(connection: Connection) -> Self {
-        Self::with_authority(connection, Authority::with_administrator(u32::MAX - 1)).await
+        Self::with_authority(connection, Authority::with_administrator(u32::MAX - 1), State::new()).await
     }
 
-    async fn with_authority(connection: Connection, authority: Authority) -> Self {
+    async fn with_authority(connection: Connection, authority: Authority, mut state: State) -> Self {
         let (calls, incoming) = mpsc::channel(4);
         let bus = Bus::start(connection, calls, authority, "6.12.0-test".to_owned());
         let bus = bus.await.unwrap();
         let (scripts, scripted) = mpsc::channel(4);
-        let mut state = State::new();
         bus.publish(&[], state.snapshot());
         bus.claim_name().await.unwrap();
         let task = tokio::spawn(async move { state.run(&bus, incoming, scripted).await });
@@ -182,22 +187,19 @@ impl State {
                 let id = self.begin(bus, JobKind::Apply, &patch, options.or(&Rules::default()));
                 (Ok(Answer::Job(id)), Some((id, JobResult::Done)))
             }
-            Incoming::Revert { patch, options, .. } => match self.find(patch) {
-                Err(refusal) => (Err(refusal), None),
-                Ok(_) => {
-                    let id = self.begin(bus, JobKind::Revert, patch, options.or(&Rules::default()));
-                    (Ok(Answer::Job(id)), Some((id, JobResult::Done)))
+            Incoming::Revert { patch, options, .. } => {
+                if let Err(refusal) = self.find(patch) {
+                    return (Err(refusal), None);
                 }
-            },
+                let id = self.begin(bus, JobKind::Revert, patch, options.or(&Rules::default()));
+                (Ok(Answer::Job(id)), Some((id, JobResult::Done)))
+            }
             Incoming::Cancel { patch, .. } => self.overrule(bus, JobKind::Cancel, patch, JobResult::Cancelled),
             Incoming::Force { patch, .. } => self.overrule(bus, JobKind::Force, patch, JobResult::Done),
-            Incoming::Nudge { patch, .. } => match self.moving(patch) {
-                Err(refusal) => (Err(refusal), None),
-                Ok(()) => {
-                    let number = self.snapshot.blockers.len();
-                    (Ok(Answer::Nudging(u32::try_from(number).unwrap())), None)
-                }
-            },
+            Incoming::Nudge { patch, .. } => {
+                let number = u32::try_from(self.snapshot.blockers.len()).unwrap();
+                (self.moving(patch).map(|()| Answer::Nudging(number)), None)
+            }
         }
     }
 
@@ -250,15 +252,12 @@ impl State {
             PatchState::Disabling
         };
         let mut changes = vec![Change::JobStarted(id)];
-        match self.find(patch) {
-            Ok(place) => {
-                self.snapshot.patches[place] = self::patch(patch.as_str(), to);
-                changes.push(Change::PatchChanged(patch.clone()));
-            }
-            Err(_) => {
-                self.snapshot.patches.push(self::patch(patch.as_str(), to));
-                changes.push(Change::PatchAppeared(patch.clone()));
-            }
+        if let Ok(place) = self.find(patch) {
+            self.snapshot.patches[place] = self::patch(patch.as_str(), to);
+            changes.push(Change::PatchChanged(patch.clone()));
+        } else {
+            self.snapshot.patches.push(self::patch(patch.as_str(), to));
+            changes.push(Change::PatchAppeared(patch.clone()));
         }
         self.snapshot.blockers = vec![blocker(patch.as_str())];
         self.snapshot.transition = Some(patch.clone());

@@ -72,15 +72,15 @@ fn text(message: &zbus::Message) -> String {
             format!("-{}", object.replacen("/org/livepatch/Manager", "", 1))
         }
         "JobRemoved" => {
-            let (job, patch, result): (OwnedObjectPath, String, String) = body.deserialize().unwrap();
+            let (job, of, result): (OwnedObjectPath, String, String) = body.deserialize().unwrap();
             format!(
-                "JobRemoved {} {patch} {result}",
+                "JobRemoved {} {of} {result}",
                 job.replacen("/org/livepatch/Manager", "", 1)
             )
         }
         "Stalled" => {
-            let (patch, pending): (String, u32) = body.deserialize().unwrap();
-            format!("Stalled {patch} {pending}")
+            let (of, pending): (String, u32) = body.deserialize().unwrap();
+            format!("Stalled {of} {pending}")
         }
         other => format!("{path} {other}"),
     }

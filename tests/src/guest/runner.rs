@@ -8,6 +8,7 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use rustix::termios::{self, Winsize};
 
 use super::Guest;
 use super::cleanup::Pristine;
@@ -29,7 +30,7 @@ pub fn run_plan() -> Result<()> {
     reporter.send(&Report::Ready)?;
     let done = match &plan.purpose {
         Purpose::Scenarios(names) => run_scenarios(&plan, names, &mut reporter),
-        Purpose::Program(name) => run_program(name, &mut reporter),
+        Purpose::Program(name) => run_program(&plan, name, &mut reporter),
         Purpose::Shell => bail!("a shell needs no runner"),
     };
     match done {
@@ -105,8 +106,19 @@ fn run_apart(scenario: &Scenario) -> (String, Option<String>) {
 }
 
 /// A program talks to the user itself; its end is all we report.
-fn run_program(name: &str, reporter: &mut Reporter) -> Result<()> {
+fn run_program(plan: &Plan, name: &str, reporter: &mut Reporter) -> Result<()> {
     let terminal = fs::OpenOptions::new().read(true).write(true).open(TERMINAL_PORT)?;
+    if let Some((ws_row, ws_col)) = plan.terminal {
+        termios::tcsetwinsize(
+            &terminal,
+            Winsize {
+                ws_row,
+                ws_col,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            },
+        )?;
+    }
     let status = std::process::Command::new(format!("{PROGRAMS}/scenarios"))
         .args(["program", name])
         .env("TERM", "xterm")
@@ -114,7 +126,7 @@ fn run_program(name: &str, reporter: &mut Reporter) -> Result<()> {
         .stdout(terminal.try_clone()?)
         .stderr(terminal.try_clone()?)
         .status()?;
-    rustix::termios::tcdrain(&terminal)?;
+    termios::tcdrain(&terminal)?;
     let report = if status.success() {
         Report::Passed {
             name: name.to_owned(),

@@ -24,16 +24,19 @@ const PACE: Duration = Duration::from_millis(20);
 /// What became of one scenario.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    Passed {
-        name: String,
-        seconds: f64,
-        output: String,
-    },
-    Failed {
-        name: String,
-        reason: String,
-        evidence: Option<Evidence>,
-    },
+    Passed { name: String, seconds: f64, output: String },
+    Failed { name: String, reason: String, left: Left },
+}
+
+/// What a failure left to look at.
+#[derive(Debug)]
+pub(super) enum Left {
+    /// The guest's logs.
+    Logs(Evidence),
+    /// Nothing but what the console shows.
+    Console,
+    /// It was never begun: another failure tells all.
+    Nothing,
 }
 
 /// Follows a machine that was just booted; tells each verdict as it falls.
@@ -58,16 +61,12 @@ pub(super) fn follow(
     };
     // The one that was running when it happened, and all that come after.
     for (number, scenario) in planned.iter().skip(told).enumerate() {
-        let reason = if number == 0 {
-            reason.clone()
-        } else {
-            format!("not run: {reason}")
+        let (reason, left) = match number {
+            0 => (reason.clone(), Left::Console),
+            _ => ("not run".to_owned(), Left::Nothing),
         };
-        tell(Verdict::Failed {
-            name: scenario.name.to_owned(),
-            reason,
-            evidence: None,
-        })?;
+        let name = scenario.name.to_owned();
+        tell(Verdict::Failed { name, reason, left })?;
     }
     if told == planned.len() {
         anyhow::bail!("after the last scenario: {reason}");
@@ -110,7 +109,7 @@ fn follow_reports(
                 Report::Failed { name, reason, evidence } => tell(Verdict::Failed {
                     name,
                     reason,
-                    evidence: Some(evidence),
+                    left: Left::Logs(evidence),
                 })?,
                 Report::Broken { reason } => return Ok(Some(reason)),
                 Report::Finished => return Ok(fatal.map(|line| format!("the kernel said: {line}"))),

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::archive::Archive;
 use super::libc_of_host;
 use super::setup::{Kernel, userland, workspace};
+use super::workplace::Workplace;
 use crate::plan::{PLAN, PROGRAMS, Plan, Purpose, SAMPLES};
 
 /// Starts the plan when everything else has started. Its control group is its own to divide.
@@ -63,31 +64,9 @@ END
 cd
 ";
 
-/// Puts what `make install` installs into a folder; done once, however many machines are booted.
-pub(super) fn install(folder: &Path) -> Result<()> {
-    ensure!(
-        workspace().join("Makefile").exists(),
-        "there is no Makefile to install livepatchd with; --no-daemon runs what needs none"
-    );
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    let mut make = Command::new("make");
-    make.args(["--silent", "-C"])
-        .arg(workspace())
-        .args(["build", "install", "PREFIX=/usr"])
-        .arg(format!("DESTDIR={}", folder.display()));
-    // Its last words are for people who install by hand.
-    let status = make.stdout(Stdio::null()).status().context("make")?;
-    ensure!(
-        status.success(),
-        "make build install ended with {status}; --no-daemon runs what needs none"
-    );
-    Ok(())
-}
-
-/// Builds the guest's programs of this package. `cargo run` has built the one that runs and no other.
-pub(super) fn build_programs() -> Result<()> {
+/// Builds the guest's programs of this package (`cargo run` has built the one that runs and no other), and livepatchd if it
+/// is to be in the guest. Gives the folder that `make install` has filled; done once, however many machines are booted.
+pub(super) fn build(daemon: bool) -> Result<Option<Workplace>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = [
         "build",
@@ -103,7 +82,22 @@ pub(super) fn build_programs() -> Result<()> {
         .status()
         .context("cargo")?;
     ensure!(status.success(), "cargo build ended with {status}");
-    Ok(())
+    daemon.then(install).transpose()
+}
+
+fn install() -> Result<Workplace> {
+    let folder = Workplace::take("install")?;
+    let mut make = Command::new("make");
+    make.args(["--silent", "-C"]).arg(workspace());
+    make.args(["build", "install", "PREFIX=/usr"])
+        .arg(format!("DESTDIR={}", folder.display()));
+    // Its last words are for people who install by hand.
+    let status = make.stdout(Stdio::null()).status().context("make")?;
+    ensure!(
+        status.success(),
+        "make build install ended with {status}; --no-daemon runs what needs none"
+    );
+    Ok(folder)
 }
 
 /// Writes the initramfs of one boot to `image`.
@@ -141,7 +135,14 @@ pub(super) fn assemble(image: &Path, kernel: &Kernel, installed: Option<&Path>, 
     archive.file(&format!("etc/systemd/system/{name}"), 0o644, unit.as_bytes())?;
     enable(&mut archive, name, &format!("/etc/systemd/system/{name}"))?;
     if plan.purpose == Purpose::Shell {
-        archive.file("root/.bash_profile", 0o644, WELCOME.as_bytes())?;
+        let size = plan
+            .terminal
+            .map(|(rows, columns)| format!("stty rows {rows} cols {columns}\n"));
+        archive.file(
+            "root/.bash_profile",
+            0o644,
+            (size.unwrap_or_default() + WELCOME).as_bytes(),
+        )?;
     }
     archive.file(PLAN.trim_start_matches('/'), 0o644, &serde_json::to_vec(plan)?)?;
     archive.finish().map(drop)

@@ -4,23 +4,24 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
 /// A stock kernel with our modules for it.
 #[derive(Debug, Clone)]
-pub struct Kernel {
+pub(super) struct Kernel {
     /// As asked for: `7.2`.
-    pub series: String,
+    pub(super) series: String,
     /// As found: `7.2.12+deb13-cloud-amd64`.
-    pub release: String,
+    pub(super) release: String,
     /// The folder of our modules.
-    pub modules: PathBuf,
+    pub(super) modules: PathBuf,
 }
 
 impl Kernel {
     /// The newest kernel of a series.
-    pub fn newest(series: &str) -> Result<Self> {
+    pub(super) fn newest(series: &str) -> Result<Self> {
         let release = script("setup/kernel.sh", &[series])?;
         let modules = PathBuf::from(script("modules/build.sh", &[series])?);
         Ok(Self {
@@ -31,12 +32,12 @@ impl Kernel {
     }
 
     /// The bootable image.
-    pub fn image(&self) -> Result<PathBuf> {
+    pub(super) fn image(&self) -> Result<PathBuf> {
         Ok(cache()?.join(format!("kernel-{}", self.release)).join("vmlinuz"))
     }
 
     /// Its first two numbers.
-    pub fn version(&self) -> Result<(u32, u32)> {
+    pub(super) fn version(&self) -> Result<(u32, u32)> {
         let mut numbers = self.release.split(['.', '+', '-']).map(str::parse);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
@@ -53,6 +54,16 @@ pub fn prepare(series: &[String]) -> Result<()> {
         .context("setup/all.sh")?;
     ensure!(status.success(), "tests/setup/all.sh ended with {status}");
     Ok(())
+}
+
+/// Prepares, and does the caller's work meanwhile: compiling here, waiting for the network there.
+pub(super) fn prepare_beside<T>(series: &[String], work: impl FnOnce() -> Result<T>) -> Result<T> {
+    thread::scope(|scope| {
+        let preparing = scope.spawn(|| prepare(series));
+        let done = work();
+        preparing.join().ok().context("preparing panicked")??;
+        done
+    })
 }
 
 /// The guest's root file system, packed.

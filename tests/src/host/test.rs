@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Test runs and interactive machines: chooses what to boot, prints one line for each verdict, keeps what a failure needs.
+//! Test runs: chooses what to boot, runs the machines side by side, prints one line for each verdict and the counts.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::accelerator::Accelerator;
+use super::evidence::keep;
 use super::follow::{Verdict, follow};
 use super::image;
 use super::machine::{Machine, Terminal};
-use super::setup::{Kernel, userland, workspace};
+use super::setup::{Kernel, prepare_beside, userland};
+use super::workplace::Workplace;
 use crate::plan::{Plan, Purpose};
-use crate::report::{Evidence, Report};
 use crate::scenarios::{self, Scenario};
-
-/// So many lines of each log are shown with a failure; the whole of it is in a file.
-const SHOWN_LINES: usize = 15;
 
 /// Passed and failed, over all machines of a run.
 #[derive(Debug, Default, Clone, Copy)]
@@ -32,21 +30,18 @@ struct Counts {
 struct Run {
     kernel: Kernel,
     scenarios: Vec<&'static Scenario>,
-    folder: PathBuf,
+    folder: Workplace,
 }
 
 /// Runs the scenarios that fit a filter on the newest kernel of each series, the kernels side by side. Says whether all passed.
 pub fn test(series: &[String], filter: &str, daemon: bool) -> Result<bool> {
-    let runs = series
+    let installed = prepare_beside(series, || image::build(daemon))?;
+    let runs: Vec<_> = series
         .iter()
         .map(|series| Run::plan(series, filter, daemon))
-        .collect::<Result<Vec<_>>>()?;
-    ensure!(
-        runs.iter().any(|run| !run.scenarios.is_empty()),
-        "no scenario is called, or lies in a file called, \"{filter}\""
-    );
-    image::build_programs()?;
-    let installed = daemon.then(installed).transpose()?;
+        .collect::<Result<_>>()?;
+    let any = runs.iter().any(|run| !run.scenarios.is_empty());
+    ensure!(any, "no scenario is called, or lies in a file called, \"{filter}\"");
     let accelerator = Accelerator::probe(&runs[0].kernel.image()?, &userland()?)?;
 
     let counts = Mutex::new(Counts::default());
@@ -74,50 +69,11 @@ pub fn test(series: &[String], filter: &str, daemon: bool) -> Result<bool> {
     Ok(failed == 0)
 }
 
-/// Boots one machine with the user's terminal: a shell, or a program of the registry. Says whether it ended well.
-pub fn interact(series: &str, program: Option<&str>, daemon: bool) -> Result<bool> {
-    if let Some(name) = program {
-        scenarios::program(name)?;
-    }
-    let kernel = Kernel::newest(series)?;
-    image::build_programs()?;
-    let installed = daemon.then(installed).transpose()?;
-    let (purpose, terminal) = match program {
-        None => (Purpose::Shell, Terminal::Console),
-        Some(name) => (Purpose::Program(name.to_owned()), Terminal::Program),
-    };
-    let folder = folder_for(&kernel)?;
-    let initramfs = folder.join("initramfs");
-    image::assemble(&initramfs, &kernel, installed.as_deref(), &Plan { purpose, daemon })?;
-    let image = kernel.image()?;
-    let accelerator = Accelerator::probe(&image, &userland()?)?;
-    let machine = Machine {
-        kernel: &image,
-        initramfs: &initramfs,
-        folder: &folder,
-        accelerator,
-        terminal,
-    };
-    let status = machine.boot()?.wait()?;
-    if program.is_none() {
-        return Ok(status.success());
-    }
-    let reports = fs::read_to_string(machine.reports())?;
-    for line in reports.lines() {
-        match serde_json::from_str(line)? {
-            Report::Failed { reason, .. } | Report::Broken { reason } => bail!("{reason}"),
-            Report::Finished => return Ok(true),
-            Report::Ready | Report::Started { .. } | Report::Passed { .. } => {}
-        }
-    }
-    bail!("the machine ended early: see {}", machine.console().display())
-}
-
 impl Run {
     fn plan(series: &str, filter: &str, daemon: bool) -> Result<Self> {
         let kernel = Kernel::newest(series)?;
         let scenarios = scenarios::select(kernel.version()?, daemon, filter);
-        let folder = folder_for(&kernel)?;
+        let folder = Workplace::take(&kernel.series)?;
         Ok(Self {
             kernel,
             scenarios,
@@ -135,6 +91,7 @@ impl Run {
         let plan = Plan {
             purpose: Purpose::Scenarios(names),
             daemon: installed.is_some(),
+            terminal: None,
         };
         let initramfs = self.folder.join("initramfs");
         image::assemble(&initramfs, &self.kernel, installed, &plan)?;
@@ -167,74 +124,13 @@ impl Run {
                 output.lines().try_for_each(|line| writeln!(notes, "{name}: {line}"))?;
                 print(&format!("ok {kernel}{name} ({seconds:.1} s)\n"))
             }
-            Verdict::Failed { name, reason, evidence } => {
+            Verdict::Failed { name, reason, left } => {
                 counts.failed += 1;
-                let kept = self.keep(&name, evidence)?;
+                let kept = keep(&self.folder, &name, left)?;
                 print(&format!("FAILED {kernel}{name}: {reason}\n{kept}"))
             }
         }
     }
-
-    /// Writes down what a failure left and gives the ends of it, to be shown.
-    fn keep(&self, name: &str, evidence: Option<Evidence>) -> Result<String> {
-        let console = self.folder.join("console.log");
-        let Some(Evidence {
-            output,
-            kernel_log,
-            journal,
-        }) = evidence
-        else {
-            return Ok(shown(&console, &String::from_utf8_lossy(&fs::read(&console)?)));
-        };
-        let slug: String = name
-            .chars()
-            .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
-            .collect();
-        let folder = self.folder.join(slug);
-        fs::create_dir_all(&folder)?;
-        let mut text = String::new();
-        for (file, log) in [("output", output), ("kernel.log", kernel_log), ("journal", journal)] {
-            let path = folder.join(file);
-            fs::write(&path, &log)?;
-            text += &shown(&path, &log);
-        }
-        Ok(text)
-    }
-}
-
-fn shown(path: &Path, log: &str) -> String {
-    let lines: Vec<_> = log.lines().collect();
-    let end = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
-    let path = path.strip_prefix(workspace()).unwrap_or(path).display();
-    std::iter::once(format!("  {path}\n"))
-        .chain(end.iter().map(|line| format!("    {line}\n")))
-        .collect()
-}
-
-/// What livepatchd installs, made once for all machines of a run.
-fn installed() -> Result<PathBuf> {
-    let folder = vm_folder()?.join("install");
-    image::install(&folder)?;
-    Ok(folder)
-}
-
-/// Beside the other build results: this program lies in a profile's folder of the target folder.
-fn vm_folder() -> Result<PathBuf> {
-    let program = std::env::current_exe()?;
-    let target = program
-        .parent()
-        .and_then(Path::parent)
-        .context("this program lies in no target folder")?;
-    Ok(target.join("vm"))
-}
-
-fn folder_for(kernel: &Kernel) -> Result<PathBuf> {
-    let folder = vm_folder()?.join(&kernel.series);
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
 }
 
 fn print(text: &str) -> Result<()> {

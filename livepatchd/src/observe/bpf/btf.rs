@@ -7,20 +7,39 @@
 
 use std::{fs, io};
 
+use super::functions::Functions;
+
 /// The running kernel's BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// `BTF_MAGIC` (`include/uapi/linux/btf.h`).
-const MAGIC: u16 = 0xeb9f;
+pub(super) const MAGIC: u16 = 0xeb9f;
 /// Members of anonymous structures are looked for this deep: `task_struct` needs one level, where its layout is randomised.
 const MAX_NESTING: u32 = 8;
+/// Typedefs and qualifiers are followed this far (`kernel/bpf/btf.c: MAX_RESOLVE_DEPTH`).
+const MAX_CHAIN: u32 = 32;
 
-/// `BTF_KIND_*` (`include/uapi/linux/btf.h`), those that are asked for.
-mod kind {
-    pub(super) const STRUCT: u32 = 4;
-    pub(super) const UNION: u32 = 5;
-    pub(super) const FWD: u32 = 7;
-    pub(super) const FUNC: u32 = 12;
+/// `BTF_KIND_*` (`include/uapi/linux/btf.h`).
+pub(super) mod kind {
+    pub(in crate::observe::bpf) const INT: u32 = 1;
+    pub(in crate::observe::bpf) const PTR: u32 = 2;
+    pub(in crate::observe::bpf) const ARRAY: u32 = 3;
+    pub(in crate::observe::bpf) const STRUCT: u32 = 4;
+    pub(in crate::observe::bpf) const UNION: u32 = 5;
+    pub(in crate::observe::bpf) const ENUM: u32 = 6;
+    pub(in crate::observe::bpf) const FWD: u32 = 7;
+    pub(in crate::observe::bpf) const TYPEDEF: u32 = 8;
+    pub(in crate::observe::bpf) const VOLATILE: u32 = 9;
+    pub(in crate::observe::bpf) const CONST: u32 = 10;
+    pub(in crate::observe::bpf) const RESTRICT: u32 = 11;
+    pub(in crate::observe::bpf) const FUNC: u32 = 12;
+    pub(in crate::observe::bpf) const FUNC_PROTO: u32 = 13;
+    pub(in crate::observe::bpf) const VAR: u32 = 14;
+    pub(in crate::observe::bpf) const DATASEC: u32 = 15;
+    pub(in crate::observe::bpf) const FLOAT: u32 = 16;
+    pub(in crate::observe::bpf) const DECL_TAG: u32 = 17;
+    pub(in crate::observe::bpf) const TYPE_TAG: u32 = 18;
+    pub(in crate::observe::bpf) const ENUM64: u32 = 19;
 }
 
 /// Why BTF could not be read.
@@ -38,18 +57,24 @@ pub enum BtfError {
     /// A kind of type that is newer than this program; what follows it cannot be found.
     #[error("{VMLINUX} has a type of kind {0}, which this livepatchd does not know")]
     Kind(u32),
-    /// aya does not take the index made of it.
+    /// aya does not take the index of functions.
     #[error("the index of traceable functions: {0}")]
     Index(#[from] aya::BtfError),
 }
 
-/// Where a member is.
+/// A structure of the kernel, by its type's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Structure(u32);
+
+/// Where a member is, and how large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Bits from the start of the structure.
     pub bit: u32,
     /// Its width in bits if it is a bit field, else zero.
     pub width: u32,
+    /// Bytes of its type.
+    pub size: u32,
 }
 
 /// BTF held as it is in the file, with the place of every type in it.
@@ -87,72 +112,53 @@ impl Btf {
         };
         let (mut at, end) = section(btf.word(8)?, btf.word(12)?)?;
         let (strings, _) = section(btf.word(16)?, btf.word(20)?)?;
-        let mut types = Vec::with_capacity((end - at) / 40);
+        let mut types = Vec::new();
         while at < end {
             types.push(u32::try_from(at).map_err(|_too_big| BtfError::Damaged("more than 4 GiB"))?);
-            at += btf.size_at(at)?;
+            at += btf.len_at(at)?;
         }
         btf.strings = strings;
         btf.types = types;
         Ok(btf)
     }
 
-    /// The member `member` of `struct structure`, also in anonymous structures and unions inside of it; `None` if
-    /// there is none.
-    pub fn member(&self, structure: &str, member: &str) -> Result<Option<Member>, BtfError> {
-        match self.find(structure, kind::STRUCT)? {
-            Some(id) => self.member_of(id, member, MAX_NESTING),
-            None => Ok(None),
-        }
+    /// The structures with these names, in their order, in one pass; `None` for one that is not there.
+    pub fn structures<const N: usize>(&self, names: [&str; N]) -> Result<[Option<Structure>; N], BtfError> {
+        let mut found = [None; N];
+        self.find(kind::STRUCT, &names, &mut found)?;
+        Ok(found.map(|id| id.map(Structure)))
     }
 
-    /// What aya needs of BTF to attach to `functions`, and no more: their type ids.
-    ///
-    /// aya asks for a complete `Btf` only to turn a function's name into its id. This one has the same ids, with forward declarations in
-    /// place of all other types: a tenth of the time and a third of the memory of `Btf::from_sys_fs`.
-    pub fn index_for_aya(&self, functions: &[&str]) -> Result<aya::Btf, BtfError> {
-        let image = self.index(functions)?;
-        #[expect(
-            clippy::default_trait_access,
-            reason = "aya does not export the name of its endianness type"
-        )]
-        Ok(aya::Btf::parse(&image, Default::default())?)
+    /// A member of a structure, also of anonymous structures and unions inside of it; `None` if there is none.
+    pub fn member(&self, structure: Structure, name: &str) -> Result<Option<Member>, BtfError> {
+        self.member_of(structure.0, name, MAX_NESTING)
     }
 
-    /// The index as a BTF file.
-    fn index(&self, functions: &[&str]) -> Result<Vec<u8>, BtfError> {
-        let mut strings = vec![0_u8];
-        let mut types = Vec::new();
-        let mut found = Vec::new();
-        for name in functions {
-            if let Some(id) = self.find(name, kind::FUNC)? {
-                found.push((id, strings.len()));
-                strings.extend_from_slice(name.as_bytes());
-                strings.push(0);
+    /// Looks for functions, in one pass.
+    pub fn functions(&self, names: &[&'static str]) -> Result<Functions, BtfError> {
+        let mut ids = vec![None; names.len()];
+        self.find(kind::FUNC, names, &mut ids)?;
+        let found = names.iter().copied().zip(ids);
+        Ok(Functions::new(
+            found.filter_map(|(name, id)| Some((name, id?))).collect(),
+        ))
+    }
+
+    /// Notes the ids of the first types of this kind with these names.
+    fn find(&self, kind: u32, names: &[&str], found: &mut [Option<u32>]) -> Result<(), BtfError> {
+        for (id, at) in (1..).zip(&self.types) {
+            let at = *at as usize;
+            if self.kind_at(at)? != kind {
+                continue;
+            }
+            let name = self.text(self.word(at)?)?;
+            for (wanted, found) in names.iter().zip(&mut *found) {
+                if found.is_none() && is_text(name, wanted) {
+                    *found = Some(id);
+                }
             }
         }
-        let last = found.iter().map(|(id, _)| *id).max().unwrap_or(0);
-        let len = |bytes: usize| u32::try_from(bytes).map_err(|_too_big| BtfError::Damaged("too many types"));
-        types.reserve(last as usize * 12);
-        for id in 1..=last {
-            let (name, kind) = match found.iter().find(|(other, _)| *other == id) {
-                Some((_, name)) => (len(*name)?, kind::FUNC),
-                None => (0, kind::FWD),
-            };
-            for word in [name, kind << 24, 0] {
-                types.extend_from_slice(&word.to_ne_bytes());
-            }
-        }
-        let mut image = Vec::with_capacity(24 + types.len() + strings.len());
-        image.extend_from_slice(&MAGIC.to_ne_bytes());
-        image.extend_from_slice(&[1, 0]);
-        let (types_len, strings_len) = (len(types.len())?, len(strings.len())?);
-        for word in [24, 0, types_len, types_len, strings_len] {
-            image.extend_from_slice(&word.to_ne_bytes());
-        }
-        image.append(&mut types);
-        image.append(&mut strings);
-        Ok(image)
+        Ok(())
     }
 
     fn member_of(&self, structure: u32, name: &str, nesting: u32) -> Result<Option<Member>, BtfError> {
@@ -162,40 +168,54 @@ impl Btf {
         for index in 0..(info & 0xffff) as usize {
             // struct btf_member: name_off, type, offset
             let member = at + 12 + 12 * index;
+            let inner = self.word(member + 4)?;
             let offset = self.word(member + 8)?;
             let (bit, width) = if bit_fields {
                 (offset & 0x00ff_ffff, offset >> 24)
             } else {
                 (offset, 0)
             };
-            let member_name = self.name(self.word(member)?)?;
-            if member_name == name.as_bytes() {
-                return Ok(Some(Member { bit, width }));
+            let member_name = self.text(self.word(member)?)?;
+            if is_text(member_name, name) {
+                let size = self.size(inner)?;
+                return Ok(Some(Member { bit, width, size }));
             }
-            if member_name.is_empty() && nesting > 0 {
-                let inner = self.word(member + 4)?;
-                if matches!(self.kind(inner)?, kind::STRUCT | kind::UNION)
-                    && let Some(found) = self.member_of(inner, name, nesting - 1)?
-                {
-                    return Ok(Some(Member {
-                        bit: bit.saturating_add(found.bit),
-                        ..found
-                    }));
-                }
+            if is_text(member_name, "")
+                && nesting > 0
+                && matches!(self.kind_at(self.at(inner)?)?, kind::STRUCT | kind::UNION)
+                && let Some(found) = self.member_of(inner, name, nesting - 1)?
+            {
+                return Ok(Some(Member {
+                    bit: bit.saturating_add(found.bit),
+                    ..found
+                }));
             }
         }
         Ok(None)
     }
 
-    /// The id of the first type with this name and kind.
-    fn find(&self, name: &str, kind: u32) -> Result<Option<u32>, BtfError> {
-        for (id, at) in (1..).zip(&self.types) {
-            let at = *at as usize;
-            if self.word(at + 4)? >> 24 & 0x1f == kind && self.name(self.word(at)?)? == name.as_bytes() {
-                return Ok(Some(id));
+    /// Bytes of a type; zero for what has no size.
+    fn size(&self, id: u32) -> Result<u32, BtfError> {
+        let (mut id, mut count) = (id, 1_u32);
+        for _ in 0..MAX_CHAIN {
+            let at = self.at(id)?;
+            match self.kind_at(at)? {
+                kind::PTR => return Ok(count.saturating_mul(8)),
+                kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::FLOAT | kind::ENUM64 => {
+                    return Ok(count.saturating_mul(self.word(at + 8)?));
+                }
+                // struct btf_array: type, index_type, nelems
+                kind::ARRAY => {
+                    id = self.word(at + 12)?;
+                    count = count.saturating_mul(self.word(at + 20)?);
+                }
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    id = self.word(at + 8)?;
+                }
+                _ => return Ok(0),
             }
         }
-        Ok(None)
+        Err(BtfError::Damaged("a type that is made of itself"))
     }
 
     fn at(&self, id: u32) -> Result<usize, BtfError> {
@@ -206,14 +226,14 @@ impl Btf {
             .ok_or(BtfError::Damaged("a type that is not there"))
     }
 
-    fn kind(&self, id: u32) -> Result<u32, BtfError> {
-        Ok(self.word(self.at(id)? + 4)? >> 24 & 0x1f)
+    fn kind_at(&self, at: usize) -> Result<u32, BtfError> {
+        Ok(self.word(at + 4)? >> 24 & 0x1f)
     }
 
-    fn name(&self, offset: u32) -> Result<&[u8], BtfError> {
+    /// The strings from this one on.
+    fn text(&self, offset: u32) -> Result<&[u8], BtfError> {
         self.bytes
             .get(self.strings + offset as usize..)
-            .and_then(|rest| rest.split(|byte| *byte == 0).next())
             .ok_or(BtfError::Damaged("a name outside of the strings"))
     }
 
@@ -225,25 +245,24 @@ impl Btf {
             .ok_or(BtfError::Damaged("it ends too early"))
     }
 
-    /// Bytes of the type at this position: `struct btf_type` and what its kind appends.
-    fn size_at(&self, at: usize) -> Result<usize, BtfError> {
-        let info = self.word(at + 4)?;
-        let entries = (info & 0xffff) as usize;
-        let appended = match info >> 24 & 0x1f {
-            // pointer, forward, typedef, volatile, const, restrict, function, float, type tag
-            2 | 7..=12 | 16 | 18 => 0,
-            // integer, variable, declaration tag
-            1 | 14 | 17 => 4,
-            // array
-            3 => 12,
-            // structure, union, section, 64-bit enumeration
-            4 | 5 | 15 | 19 => 12 * entries,
-            // enumeration, prototype
-            6 | 13 => 8 * entries,
+    /// Bytes that the type at this position takes in the file: `struct btf_type` and what its kind appends.
+    fn len_at(&self, at: usize) -> Result<usize, BtfError> {
+        let entries = (self.word(at + 4)? & 0xffff) as usize;
+        let appended = match self.kind_at(at)? {
+            kind::PTR | kind::FWD..=kind::FUNC | kind::FLOAT | kind::TYPE_TAG => 0,
+            kind::INT | kind::VAR | kind::DECL_TAG => 4,
+            kind::ARRAY => 12,
+            kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => 12 * entries,
+            kind::ENUM | kind::FUNC_PROTO => 8 * entries,
             kind => return Err(BtfError::Kind(kind)),
         };
         Ok(12 + appended)
     }
+}
+
+/// Whether the NUL-terminated text at the start of `bytes` is `text`.
+fn is_text(bytes: &[u8], text: &str) -> bool {
+    bytes.starts_with(text.as_bytes()) && bytes.get(text.len()) == Some(&0)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::{
     lost::Lost,
     offsets::Offsets,
     scan::{GRANULES, PROGRAM, REQUEST, Scanner},
+    tracers::{Admission, FRAMES_FUNCTION, TRACERS, Tracer},
 };
 
 /// The object that the build script made.
@@ -25,48 +26,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/li
 
 /// The kernel's function that an iterator over tasks attaches to (`kernel/bpf/task_iter.c`).
 const ITERATOR_FUNCTION: &str = "bpf_iter_task";
-
-/// A program at the entry or exit of a kernel function.
-struct Tracer {
-    program: &'static str,
-    function: &'static str,
-    /// What is lost without it, and what is used instead.
-    loses: &'static str,
-}
-
-/// All of them. The functions are in `kernel/livepatch/transition.c`.
-const TRACERS: [Tracer; 6] = [
-    Tracer {
-        program: "start_transition",
-        function: "klp_start_transition",
-        loses: "the start of a transition is known only from the kernel log",
-    },
-    Tracer {
-        program: "try_complete_transition",
-        function: "klp_try_complete_transition",
-        loses: "the end of the kernel's rounds is not known: pending tasks are looked for once a second while a transition runs",
-    },
-    Tracer {
-        program: "complete_transition",
-        function: "klp_complete_transition",
-        loses: "the end of a transition is known only from the kernel log",
-    },
-    Tracer {
-        program: "reverse_transition",
-        function: "klp_reverse_transition",
-        loses: "a reversal by others is known only from the kernel log",
-    },
-    Tracer {
-        program: "force_transition",
-        function: "klp_force_transition",
-        loses: "that a transition was forced by others is known only from the kernel log",
-    },
-    Tracer {
-        program: "check_and_switch_task",
-        function: "klp_check_and_switch_task",
-        loses: "the kernel's own verdict on a task is not known: reasons come from stacks, and idle CPUs are not seen",
-    },
-];
 
 /// Nothing can be had by BPF.
 #[derive(Debug, thiserror::Error)]
@@ -95,11 +54,14 @@ pub struct BpfSource {
 pub fn load() -> Result<BpfSource, Unavailable> {
     let btf = Btf::of_running_kernel()?;
     let offsets = Offsets::of(&btf)?;
-    let functions: Vec<&str> = std::iter::once(ITERATOR_FUNCTION)
+    let names: Vec<&str> = [ITERATOR_FUNCTION, FRAMES_FUNCTION]
+        .into_iter()
         .chain(TRACERS.iter().map(|tracer| tracer.function))
         .collect();
-    let index = btf.index_for_aya(&functions)?;
+    let functions = btf.functions(&names)?;
     drop(btf);
+    let index = functions.index_for_aya()?;
+    let frames_are_trusted = functions.has(FRAMES_FUNCTION);
 
     let debug = tracing::enabled!(target: "livepatchd::bpf", tracing::Level::DEBUG);
     let log_level = if debug { aya_log::Level::Debug as u8 } else { 0 };
@@ -115,7 +77,12 @@ pub fn load() -> Result<BpfSource, Unavailable> {
     let mut object = loader.load(OBJECT)?;
 
     let mut lost_knowledge = Vec::new();
-    let events = events(&mut object, &index, &offsets, &mut lost_knowledge);
+    let events = if offsets.has(Offset::TaskPatchState) {
+        events(&mut object, &index, frames_are_trusted, &mut lost_knowledge)
+    } else {
+        lost_knowledge.push(Lost::PatchState);
+        None
+    };
     let log = if debug { BpfLog::of(&mut object).ok() } else { None };
     let scanner = match scanner(object, &index, &offsets) {
         Ok(scanner) => {
@@ -135,11 +102,7 @@ pub fn load() -> Result<BpfSource, Unavailable> {
     })
 }
 
-fn events(object: &mut Ebpf, index: &AyaBtf, offsets: &Offsets, lost: &mut Vec<Lost>) -> Option<EventRing> {
-    if !offsets.has(Offset::TaskPatchState) {
-        lost.push(Lost::PatchState);
-        return None;
-    }
+fn events(object: &mut Ebpf, index: &AyaBtf, frames_are_trusted: bool, lost: &mut Vec<Lost>) -> Option<EventRing> {
     let maps = object
         .take_map(RING)
         .zip(object.take_map(LOST))
@@ -158,7 +121,12 @@ fn events(object: &mut Ebpf, index: &AyaBtf, offsets: &Offsets, lost: &mut Vec<L
     };
     let mut attached = Vec::with_capacity(TRACERS.len());
     for tracer in TRACERS {
-        match attach(object, index, &tracer) {
+        let attachment = match tracer.admit(frames_are_trusted) {
+            Admission::Attach => attach(object, index, &tracer),
+            Admission::NotNeeded => continue,
+            Admission::Harmful(why) => Err(why.to_owned()),
+        };
+        match attachment {
             Ok(attachment) => attached.push(attachment),
             Err(why) => lost.push(Lost::Function {
                 function: tracer.function,

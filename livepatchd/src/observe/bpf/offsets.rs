@@ -4,36 +4,68 @@
 //! A field that BTF does not name is unknown, not zero. Without identity, flags or state no scan is possible; everything else
 //! costs a piece of knowledge, named in [`CONSEQUENCES`], and whatever protects a task from a nudge is then assumed.
 
-use livepatch_common::offset::{Offset, Table, UNKNOWN};
+use livepatch_common::{
+    offset::{NOTHING_KNOWN, Offset, Table, UNKNOWN},
+    task::COMM_LEN,
+};
 
 use super::{
     btf::{Btf, BtfError, Member},
     lost::Lost,
 };
 
+/// A field that the programs read.
+struct Field {
+    offset: Offset,
+    structure: usize,
+    member: &'static str,
+    /// Bytes that the record has for it. Where the kernel has fewer, that many are read; where it has more, the low ones.
+    room: u32,
+}
+
+/// The structures that fields are in.
+const STRUCTURES: [&str; 6] = [
+    "task_struct",
+    "signal_struct",
+    "cred",
+    "css_set",
+    "cgroup",
+    "kernfs_node",
+];
+
+const fn field(offset: Offset, structure: usize, member: &'static str, room: u32) -> Field {
+    Field {
+        offset,
+        structure,
+        member,
+        room,
+    }
+}
+
 /// Every offset with the structure and the member that it is read from.
-const MEMBERS: [(Offset, &str, &str); Offset::COUNT - 1] = [
-    (Offset::TaskPid, "task_struct", "pid"),
-    (Offset::TaskTgid, "task_struct", "tgid"),
-    (Offset::TaskStartBoottime, "task_struct", "start_boottime"),
-    (Offset::TaskComm, "task_struct", "comm"),
-    (Offset::TaskFlags, "task_struct", "flags"),
-    (Offset::TaskState, "task_struct", "__state"),
-    (Offset::TaskExitState, "task_struct", "exit_state"),
-    (Offset::TaskOnCpu, "task_struct", "on_cpu"),
-    (Offset::TaskJobctl, "task_struct", "jobctl"),
-    (Offset::TaskPtrace, "task_struct", "ptrace"),
+#[expect(clippy::cast_possible_truncation, reason = "sixteen")]
+const FIELDS: [Field; Offset::COUNT - 1] = [
+    field(Offset::TaskPid, 0, "pid", 4),
+    field(Offset::TaskTgid, 0, "tgid", 4),
+    field(Offset::TaskStartBoottime, 0, "start_boottime", 8),
+    field(Offset::TaskComm, 0, "comm", COMM_LEN as u32),
+    field(Offset::TaskFlags, 0, "flags", 4),
+    field(Offset::TaskState, 0, "__state", 4),
+    field(Offset::TaskExitState, 0, "exit_state", 4),
+    field(Offset::TaskOnCpu, 0, "on_cpu", 4),
+    field(Offset::TaskJobctl, 0, "jobctl", 8),
+    field(Offset::TaskPtrace, 0, "ptrace", 4),
     // a bit field: fills Offset::TaskFrozenBit too
-    (Offset::TaskFrozen, "task_struct", "frozen"),
-    (Offset::TaskPatchState, "task_struct", "patch_state"),
-    (Offset::TaskSignal, "task_struct", "signal"),
-    (Offset::SignalFlags, "signal_struct", "flags"),
-    (Offset::TaskRealCred, "task_struct", "real_cred"),
-    (Offset::CredUid, "cred", "uid"),
-    (Offset::TaskCgroups, "task_struct", "cgroups"),
-    (Offset::CssSetDflCgrp, "css_set", "dfl_cgrp"),
-    (Offset::CgroupKn, "cgroup", "kn"),
-    (Offset::KernfsNodeId, "kernfs_node", "id"),
+    field(Offset::TaskFrozen, 0, "frozen", 1),
+    field(Offset::TaskPatchState, 0, "patch_state", 4),
+    field(Offset::TaskSignal, 0, "signal", 8),
+    field(Offset::SignalFlags, 1, "flags", 4),
+    field(Offset::TaskRealCred, 0, "real_cred", 8),
+    field(Offset::CredUid, 2, "uid", 4),
+    field(Offset::TaskCgroups, 0, "cgroups", 8),
+    field(Offset::CssSetDflCgrp, 3, "dfl_cgrp", 8),
+    field(Offset::CgroupKn, 4, "kn", 8),
+    field(Offset::KernfsNodeId, 5, "id", 8),
 ];
 
 /// Without any of these a task cannot be named or judged.
@@ -90,18 +122,33 @@ pub struct Offsets(Table);
 impl Offsets {
     /// Reads them from BTF.
     pub fn of(btf: &Btf) -> Result<Self, BtfError> {
-        let mut table = [UNKNOWN; Offset::COUNT];
-        for (offset, structure, member) in MEMBERS {
-            let Some(Member { bit, width }) = btf.member(structure, member)? else {
+        let mut table = NOTHING_KNOWN;
+        let mut set = |offset: Offset, value, size| table[2 * offset as usize..][..2].copy_from_slice(&[value, size]);
+        let structures = btf.structures(STRUCTURES)?;
+        for Field {
+            offset,
+            structure,
+            member,
+            room,
+        } in FIELDS
+        {
+            let Some(structure) = structures[structure] else {
+                continue;
+            };
+            let Some(Member { bit, width, size }) = btf.member(structure, member)? else {
                 continue;
             };
             match (offset, width) {
                 (Offset::TaskFrozen, 1) => {
-                    table[Offset::TaskFrozenBit as usize] = bit % 8;
-                    table[offset as usize] = bit / 8;
+                    set(Offset::TaskFrozenBit, bit % 8, 0);
+                    set(offset, bit / 8, 1);
                 }
+                // signed: narrower ones would lose their sign
+                (Offset::TaskPatchState, _) if size != room => {}
                 // neither a bit field where a whole field is read, nor the other way round
-                (_, 0) if offset != Offset::TaskFrozen && bit % 8 == 0 => table[offset as usize] = bit / 8,
+                (_, 0) if offset != Offset::TaskFrozen && bit % 8 == 0 && size > 0 => {
+                    set(offset, bit / 8, size.min(room));
+                }
                 _ => {}
             }
         }
@@ -115,7 +162,7 @@ impl Offsets {
 
     /// Whether this kernel has the field.
     pub fn has(&self, offset: Offset) -> bool {
-        self.0[offset as usize] != UNKNOWN
+        self.0[2 * offset as usize] != UNKNOWN
     }
 
     /// The first field without which no scan is possible, if one is missing.
@@ -138,10 +185,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_offset_has_a_member_but_the_bit_number() {
+    fn every_offset_has_a_field_but_the_bit_number() {
         let mut seen = [false; Offset::COUNT];
-        for (offset, _, _) in MEMBERS {
+        for Field { offset, structure, .. } in FIELDS {
             assert!(!seen[offset as usize], "{offset:?} twice");
+            assert!(structure < STRUCTURES.len());
             seen[offset as usize] = true;
         }
         seen[Offset::TaskFrozenBit as usize] = true;
@@ -150,7 +198,7 @@ mod tests {
 
     #[test]
     fn every_offset_is_essential_or_has_a_consequence_or_is_the_patch_state() {
-        for (offset, _, _) in MEMBERS {
+        for Field { offset, .. } in FIELDS {
             let consequence = CONSEQUENCES.iter().any(|(group, _)| group.contains(&offset));
             assert!(
                 consequence || ESSENTIAL.contains(&offset) || offset == Offset::TaskPatchState,

@@ -46,8 +46,6 @@ fn event(said: &str) -> Option<TransitionEvent> {
         "reversing" => Some(TransitionEvent::Reversed),
         "forcing" => Some(TransitionEvent::Forced),
         "patching" | "unpatching" if about.ends_with("complete") => Some(TransitionEvent::Completed),
-        // the transition is undone before any task moved: it is over
-        "canceling" => Some(TransitionEvent::Completed),
         _ => None,
     }
 }
@@ -80,9 +78,10 @@ mod tests {
                 Some(Reversed),
             ),
             (
+                // its end is a line of its own
                 "livepatch: 'lp': canceling patching transition, going to unpatch",
                 Some("lp"),
-                Some(Completed),
+                None,
             ),
             (
                 "livepatch: forcing remaining tasks to the patched state",

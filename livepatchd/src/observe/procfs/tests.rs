@@ -3,14 +3,14 @@
 
 use std::{fs, path::Path};
 
-use super::{can_scan, is_pending, look, scan};
+use super::{can_scan, is_pending, look, pass};
 use crate::{
     model::{
         patch::{Core, Direction, Function, PatchName},
         place::Places,
         task::{Scheduling, TaskClass},
     },
-    observe::{freezer::Freezer, sighting::Witness, stack::Wanted},
+    observe::{freezer::Freezer, sighting::Witness, stack::Affected},
 };
 
 fn task(proc: &Path, process: u32, tid: u32, state: char, patch_state: &str, stack: &str) {
@@ -32,14 +32,21 @@ fn task(proc: &Path, process: u32, tid: u32, state: char, patch_state: &str, sta
     }
 }
 
-fn wanted() -> Wanted {
-    let lp = PatchName::new("lp").expect("a name");
+fn lp() -> (PatchName, [Function; 1]) {
     let function = Function {
         object: "tgt".into(),
         name: "tgt_wait".into(),
         sympos: 1,
     };
-    Wanted::new(&lp, Direction::Patching, &[function], &[])
+    (PatchName::new("lp").expect("a name"), [function])
+}
+
+fn affected((patch, functions): &(PatchName, [Function; 1])) -> Affected<'_> {
+    Affected {
+        patch,
+        direction: Direction::Patching,
+        functions,
+    }
 }
 
 #[test]
@@ -56,7 +63,7 @@ fn every_pending_thread_is_told_in_full_and_no_other() {
         proc: dir.path().into(),
         ..Places::system(None)
     };
-    let mut pass = scan(&mut Witness::new(&places), Direction::Patching, &wanted()).expect("scanned");
+    let mut pass = pass(&places, &affected(&lp())).expect("scanned");
     pass.pending.sort_by_key(|sighting| sighting.key);
     assert_eq!(pass.visited, 4);
     let [one, two] = &pass.pending[..] else {
@@ -108,7 +115,7 @@ fn this_machines_threads_are_seen_as_they_are() {
     assert_eq!((seen.key.tid, seen.tgid), (own, own));
     assert_eq!(seen.class, TaskClass::User);
     assert!(!seen.stop_pending && !seen.traced && !seen.frozen);
-    let sighting = Witness::new(&places).sighting(seen, &wanted());
+    let sighting = Witness::new(&places).sighting(seen, &affected(&lp()));
     assert!(sighting.own);
     assert_eq!(sighting.uid, Some(rustix::process::getuid().as_raw()));
     let init = look(&places, Path::new("/proc/1/task/1"), &mut Freezer::default()).expect("alive");

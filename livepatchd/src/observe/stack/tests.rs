@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use super::{Frame, Stacks, Wanted, parse};
+use super::{Affected, Frame, Stacks, parse};
 use crate::model::patch::{Direction, Function, PatchName};
 
 const TEXT: &str = "[<0>] tgt_wait+0x1a/0x40 [tgt]\n[<0>] tgt_read.cold+0x5/0x9 [tgt]\n[<0>] vfs_read+0xbb/0x360\n\
@@ -44,37 +44,40 @@ fn the_kernels_lines_are_understood() {
     }
 }
 
+fn find(patch: &str, direction: Direction, functions: &[Function], below: &str) -> Option<String> {
+    let patch = name(patch);
+    let affected = Affected {
+        patch: &patch,
+        direction,
+        functions,
+    };
+    affected.on(&parse(TEXT), |module| module == below)
+}
+
 #[test]
 fn while_patching_an_old_function_holds_the_task() {
-    let find = |functions: &[Function], modules: &[PatchName]| {
-        Wanted::new(&name("lp"), Direction::Patching, functions, modules).find(&parse(TEXT))
-    };
-    assert_eq!(
-        find(&[function("tgt", "tgt_wait")], &[]).as_deref(),
-        Some("tgt_wait [tgt]")
-    );
-    assert_eq!(
-        find(&[function("vmlinux", "vfs_read")], &[]).as_deref(),
-        Some("vfs_read")
-    );
-    assert_eq!(
-        find(&[function("tgt", "tgt_read")], &[]).as_deref(),
-        Some("tgt_read.cold [tgt]")
-    );
-    assert_eq!(find(&[function("vmlinux", "tgt_wait")], &[]), None);
-    assert_eq!(find(&[function("tgt", "tgt")], &[]), None);
-    // the new function of a patch below, itself replaced now
-    assert_eq!(
-        find(&[function("tgt", "x")], &[name("lp"), name("tgt")]).as_deref(),
-        Some("tgt_wait [tgt]")
-    );
+    let find = |object: &str, name: &str| find("lp", Direction::Patching, &[function(object, name)], "");
+    assert_eq!(find("tgt", "tgt_wait").as_deref(), Some("tgt_wait [tgt]"));
+    assert_eq!(find("vmlinux", "vfs_read").as_deref(), Some("vfs_read"));
+    // a part that the compiler moved away counts as the function
+    assert_eq!(find("tgt", "tgt_read").as_deref(), Some("tgt_read [tgt]"));
+    assert_eq!(find("vmlinux", "tgt_wait"), None);
+    assert_eq!(find("tgt", "vfs_read"), None);
+    assert_eq!(find("tgt", "tgt"), None);
+}
+
+#[test]
+fn while_patching_a_function_of_a_patch_below_holds_the_task() {
+    let functions = [function("vmlinux", "x")];
+    let below = |patch, module| find(patch, Direction::Patching, &functions, module);
+    assert_eq!(below("lp", "tgt").as_deref(), Some("tgt_wait [tgt]"));
+    assert_eq!(below("tgt", "tgt"), None);
+    assert_eq!(below("lp", "other"), None);
 }
 
 #[test]
 fn while_unpatching_a_function_in_the_patchs_module_holds_the_task() {
-    let find = |patch: &str| {
-        Wanted::new(&name(patch), Direction::Unpatching, &[function("tgt", "tgt_wait")], &[]).find(&parse(TEXT))
-    };
+    let find = |patch| find(patch, Direction::Unpatching, &[function("tgt", "tgt_wait")], "tgt");
     assert_eq!(find("tgt").as_deref(), Some("tgt_wait [tgt]"));
     assert_eq!(find("lp"), None);
 }

@@ -20,61 +20,97 @@ fn file(types: &[Words], strings: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// 1: `int`; 2: anonymous `struct { int c; }` at 64 of 3: `struct s { int a; int b:1 (bit 35); struct { … }; }`; 4: prototype;
-/// 5: function `f`.
+/// 1: `int`; 2: anonymous `struct { char c; }` at bit 64 of 3: `struct s { int a; int b:1 (bit 35); struct { … }; t d[3] }`;
+/// 4: prototype; 5: function `f`; 6: `char`; 7: typedef `t` of 6; 8: array of three `t`.
 fn small() -> Vec<u8> {
-    let strings = b"\0int\0s\0a\0b\0c\0f\0";
-    let [int, s, a, b, c, f] = [1, 5, 7, 9, 11, 13];
+    let strings = b"\0int\0s\0a\0b\0c\0f\0t\0d\0";
+    let text = |name: &str| {
+        let whole = format!("\0{name}\0");
+        let at = strings
+            .windows(whole.len())
+            .position(|window| window == whole.as_bytes());
+        u32::try_from(at.unwrap() + 1).unwrap()
+    };
+    let members = [
+        [text("a"), 1, 0],
+        [text("b"), 1, (1 << 24) + 35],
+        [0, 2, 64],
+        [text("d"), 8, 72],
+    ];
+    let mut structure = vec![text("s"), (1 << 31) + (kind::STRUCT << 24) + 4, 12];
+    structure.extend(members.concat());
     file(
         &[
-            vec![int, 1 << 24, 4, 32],
-            vec![0, 4 << 24 | 1, 4, c, 1, 0],
-            vec![s, 1 << 31 | 4 << 24 | 3, 12, a, 1, 0, b, 1, 1 << 24 | 35, 0, 2, 64],
-            vec![0, 13 << 24, 0],
-            vec![f, 12 << 24, 4],
+            vec![text("int"), kind::INT << 24, 4, 32],
+            vec![0, (kind::STRUCT << 24) + 1, 1, text("c"), 6, 0],
+            structure,
+            vec![0, kind::FUNC_PROTO << 24, 0],
+            vec![text("f"), kind::FUNC << 24, 4],
+            vec![0, kind::INT << 24, 1, 8],
+            vec![text("t"), kind::TYPEDEF << 24, 6],
+            vec![0, kind::ARRAY << 24, 0, 7, 1, 3],
         ],
         strings,
     )
 }
 
-#[test]
-fn members_bit_fields_and_members_of_anonymous_structures_are_found() {
-    let btf = Btf::parse(small()).unwrap();
-    let member = |name| btf.member("s", name).unwrap();
-    assert_eq!(member("a"), Some(Member { bit: 0, width: 0 }));
-    assert_eq!(member("b"), Some(Member { bit: 35, width: 1 }));
-    assert_eq!(member("c"), Some(Member { bit: 64, width: 0 }));
-    assert_eq!(member("d"), None);
-    assert_eq!(btf.member("int", "a").unwrap(), None);
-    assert_eq!(btf.member("none", "a").unwrap(), None);
+/// The member of `struct s`.
+fn member(btf: &Btf, name: &str) -> Result<Option<Member>, BtfError> {
+    match btf.structures(["s"])? {
+        [Some(s)] => btf.member(s, name),
+        [None] => Ok(None),
+    }
 }
 
 #[test]
-fn a_structure_that_contains_itself_is_not_followed_for_ever() {
-    let bytes = file(&[vec![1, 4 << 24 | 1, 4, 0, 1, 0]], b"\0s\0");
-    assert_eq!(Btf::parse(bytes).unwrap().member("s", "a").unwrap(), None);
+fn members_bit_fields_and_members_of_anonymous_structures_are_found_with_their_sizes() {
+    let btf = Btf::parse(small()).unwrap();
+    let place = |name| {
+        member(&btf, name)
+            .unwrap()
+            .map(|Member { bit, width, size }| (bit, width, size))
+    };
+    assert_eq!(place("a"), Some((0, 0, 4)));
+    assert_eq!(place("b"), Some((35, 1, 4)));
+    assert_eq!(place("c"), Some((64, 0, 1)));
+    assert_eq!(place("d"), Some((72, 0, 3)));
+    assert_eq!(place("e"), None);
+    assert_eq!(
+        btf.structures(["int", "none", "s"]).unwrap(),
+        [None, None, Some(Structure(3))]
+    );
+}
+
+#[test]
+fn types_that_contain_themselves_are_not_followed_for_ever() {
+    let structure = vec![1, (kind::STRUCT << 24) + 1, 4, 0, 1, 0];
+    let btf = Btf::parse(file(&[structure], b"\0s\0")).unwrap();
+    assert_eq!(member(&btf, "a").unwrap(), None);
+
+    let typedef = vec![0, kind::TYPEDEF << 24, 1];
+    let structure = vec![1, (kind::STRUCT << 24) + 1, 4, 3, 1, 0];
+    let btf = Btf::parse(file(&[typedef, structure], b"\0s\0a\0")).unwrap();
+    assert!(matches!(member(&btf, "a"), Err(BtfError::Damaged(_))));
 }
 
 #[test]
 fn the_index_keeps_the_ids_of_functions() {
-    let image = Btf::parse(small()).unwrap().index(&["f", "absent"]).unwrap();
-    let index = Btf::parse(image).unwrap();
-    assert_eq!(index.find("f", kind::FUNC).unwrap(), Some(5));
-    assert_eq!(index.find("absent", kind::FUNC).unwrap(), None);
+    let functions = Btf::parse(small()).unwrap().functions(&["f", "absent"]).unwrap();
+    assert!(functions.has("f") && !functions.has("absent"));
+    let index = Btf::parse(functions.index().unwrap()).unwrap();
+    assert_eq!(index.functions(&["f", "absent"]).unwrap(), functions);
+    assert_eq!(functions, Functions::new(vec![("f", 5)]));
     assert_eq!(index.types.len(), 5);
 }
 
 #[test]
 fn the_index_has_the_same_ids_as_the_running_kernels_btf_and_aya_takes_it() {
-    let functions = ["bpf_iter_task", "schedule", "vfs_read"];
-    let whole = Btf::of_running_kernel().unwrap();
-    let index = Btf::parse(whole.index(&functions).unwrap()).unwrap();
-    for name in functions {
-        let id = whole.find(name, kind::FUNC).unwrap();
-        assert!(id.is_some(), "{name}");
-        assert_eq!(index.find(name, kind::FUNC).unwrap(), id, "{name}");
-    }
-    whole.index_for_aya(&functions).unwrap();
+    let names = ["bpf_iter_task", "schedule", "vfs_read"];
+    let functions = Btf::of_running_kernel().unwrap().functions(&names).unwrap();
+    assert!(names.iter().all(|name| functions.has(name)));
+    let index = Btf::parse(functions.index().unwrap()).unwrap();
+    assert_eq!(index.functions(&names).unwrap(), functions);
+    functions.index_for_aya().unwrap();
 }
 
 #[test]
@@ -96,11 +132,10 @@ fn damaged_btf_is_an_error_and_never_a_panic() {
 /// Every question; whatever the answer.
 fn ask_everything(bytes: Vec<u8>) {
     let Ok(btf) = Btf::parse(bytes) else { return };
-    for name in ["a", "b", "c", "d", ""] {
-        let _ = btf.member("s", name);
+    for name in ["a", "b", "c", "d", "e", ""] {
+        let _ = member(&btf, name);
     }
-    // ids are small here, so that the index is
-    if btf.types.len() < 100 {
-        let _ = btf.index(&["f", "g"]);
+    if let Ok(functions) = btf.functions(&["f", "g"]) {
+        let _ = functions.index();
     }
 }

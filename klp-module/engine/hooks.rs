@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What happens at the hooks during a transition: a task moves itself, a child inherits, an address is freed. Registered by
+//! the transition, called with preemption off. Invariant: a task moves here by the same stack check as everywhere else.
+
+use super::handler;
+use crate::{
+    kernel_api::{published::PreemptOff, task::Still},
+    pure::stack_verdict::Verdict,
+};
+
+/// On the way to user space, at the start of schedule(), and for an idle task about to run.
+pub(crate) fn at_safe_point(proof: PreemptOff<'_>, task: &Still<'_>) {
+    let Some((table, tasks)) = handler::in_transition(proof) else {
+        return;
+    };
+    if tasks.is_patched(task.key()) != tasks.target_patched() && table.try_move(tasks, task, None) == Verdict::Moved {
+        tasks.moved_by_hook();
+    }
+}
+
+/// A child was made and has not run. When there is no room for it, it stays where tasks began, which is safe for a task
+/// with an empty stack: it is one more pending task.
+pub(crate) fn at_fork(proof: PreemptOff<'_>, parent: usize, child: usize) {
+    if cfg!(klp_rs_without = "fork") {
+        return;
+    }
+    if let Some((_, tasks)) = handler::in_transition(proof) {
+        let _ = tasks.inherit(parent, child);
+    }
+}
+
+/// A task structure is about to be freed.
+pub(crate) fn at_free(proof: PreemptOff<'_>, task: usize) {
+    if let Some((_, tasks)) = handler::in_transition(proof) {
+        tasks.remove(task);
+    }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The core itself: patches, their objects, and the transition. Uses the rules of `pure` and the kernel through
+//! `kernel_api`; has no unsafe code. Locks: [`state::REDIRECT`] before [`state::CORE`]; see there.
+
+pub(crate) mod enable;
+pub(crate) mod handler;
+pub(crate) mod hooks;
+pub(crate) mod objects;
+pub(crate) mod patch;
+pub(crate) mod state;
+pub(crate) mod tasks;
+pub(crate) mod transition;

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the core knows, and its two locks. Verbs are elsewhere. Invariant: what the handler sees (`handler::CURRENT`) is
+//! always made from `layers`, `phase` and `tasks` here by [`Core::publish`], and by nothing else.
+
+use kernel::{
+    prelude::*,
+    sync::{global_lock, Arc},
+};
+
+use super::{handler, handler::Table, patch::Registered, tasks::Tasks};
+use crate::{
+    kernel_api::{ftrace::Redirect, hooks::Hooks},
+    pure::{
+        backoff::Backoff,
+        func_stack::{Layer, Moving},
+        phase::{Event, Illegal, Phase},
+    },
+};
+
+global_lock! {
+    /// Serialises everything about patches except what the handler, the hooks and `transition` files read without a lock.
+    /// Held across a transition step, a change of the ftrace filter and callbacks; never across the unregistering of the
+    /// ftrace ops or the removal of sysfs directories (whose readers take it).
+    pub(crate) unsafe(uninit) static CORE: Mutex<Core> = Core::new();
+}
+
+global_lock! {
+    /// Serialises registering and unregistering the ftrace ops. Taken before [`CORE`], by those who may add or remove
+    /// functions; held alone across the unregistering, which may take as long as some task needs to leave the trampoline.
+    pub(crate) unsafe(uninit) static REDIRECT: Mutex<Option<Redirect>> = None;
+}
+
+/// What a transition has beside its phase.
+pub(crate) struct Motion {
+    /// Tasks that have left the state in which they began.
+    pub(crate) tasks: Arc<Tasks>,
+    /// Registered from before the first task moves until the last one has and the handler knows.
+    pub(crate) hooks: Option<Hooks>,
+    /// When to look again.
+    pub(crate) backoff: Backoff,
+    /// How often the tasks were looked at since it began or turned.
+    pub(crate) looks: u32,
+    /// Milliseconds waited between looks since tasks were last signalled.
+    pub(crate) waited: u32,
+    /// The administrator ended it.
+    pub(crate) forced: bool,
+}
+
+impl Motion {
+    /// Have the remaining tasks had their time? Starts it again.
+    pub(crate) fn is_time_to_signal(&mut self) -> bool {
+        let after = crate::signal_after_ms();
+        let due = after != 0 && self.waited >= after;
+        if due {
+            self.waited = 0;
+        }
+        due
+    }
+}
+
+/// Everything under [`CORE`].
+pub(crate) struct Core {
+    /// Oldest first.
+    pub(crate) patches: KVec<Registered>,
+    /// Replacements in force or in transition, in the order in which they came.
+    pub(crate) layers: KVec<Layer>,
+    /// What the core is doing.
+    pub(crate) phase: Phase,
+    /// There is one exactly while the phase is `Moving`.
+    pub(crate) motion: Option<Motion>,
+    /// What the handler has.
+    pub(crate) table: Option<Arc<Table>>,
+    last_id: u32,
+}
+
+impl Core {
+    const fn new() -> Self {
+        Self {
+            patches: KVec::new(),
+            layers: KVec::new(),
+            phase: Phase::Idle,
+            motion: None,
+            table: None,
+            last_id: 0,
+        }
+    }
+
+    /// A number that no registered patch has.
+    pub(crate) fn fresh_id(&mut self) -> u32 {
+        self.last_id = self.last_id.wrapping_add(1);
+        self.last_id
+    }
+
+    /// Changes the phase, if that is legal.
+    pub(crate) fn advance(&mut self, event: Event) -> Result {
+        self.phase = self.phase.after(event).map_err(|illegal| match illegal {
+            Illegal::Busy => EBUSY,
+            Illegal::NotMoving => EINVAL,
+        })?;
+        Ok(())
+    }
+
+    /// The patch in transition and its direction.
+    pub(crate) fn moving(&self) -> Moving {
+        match self.phase {
+            Phase::Idle => None,
+            Phase::Moving { patch, direction } => Some((patch, direction)),
+        }
+    }
+
+    /// No patch, so that the ftrace ops may go.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.patches.is_empty() && self.layers.is_empty()
+    }
+
+    /// Lets the handler see what is here, and waits until nobody uses what it saw before. Sleeps.
+    pub(crate) fn publish(&mut self) -> Result {
+        let table = Table::of(self)?;
+        let table = if table.is_empty() {
+            None
+        } else {
+            Some(Arc::new(table, GFP_KERNEL)?)
+        };
+        self.table = table.clone();
+        handler::CURRENT.replace(table);
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The patch state of every task during one transition: where it began, where it is going, and the set of tasks that have
+//! left their beginning. Does not decide who may move. Invariant: a task's state changes only while it stands still (or by
+//! itself), so the handler never sees it change under a running function.
+
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use kernel::prelude::*;
+
+use crate::{
+    kernel_api::{once::Once, thread},
+    pure::{
+        phase::Direction,
+        task_set::{Full, TaskSet},
+    },
+};
+
+/// Each segment is at least twice as long as the one before: enough for any number of tasks.
+const SEGMENTS: usize = 8;
+/// Slots per task at the start: at most half are used even if all tasks fork once before the set can grow. 32 bytes each.
+const SLOTS_PER_TASK: usize = 4;
+/// A small machine has room for a fork storm too.
+const FEWEST_SLOTS: usize = 1024;
+
+struct Segment {
+    slots: KVVec<AtomicUsize>,
+    /// Slots that are not empty; removed tasks leave theirs marked, so this never goes down.
+    used: AtomicUsize,
+}
+
+impl Segment {
+    fn new(slots: usize) -> Result<KBox<Self>> {
+        let mut made = KVVec::with_capacity(slots, GFP_KERNEL)?;
+        for _ in 0..slots {
+            made.push(AtomicUsize::new(0), GFP_KERNEL)?;
+        }
+        Ok(KBox::new(
+            Self {
+                slots: made,
+                used: AtomicUsize::new(0),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    fn set(&self) -> TaskSet<'_> {
+        TaskSet::new(&self.slots)
+    }
+
+    /// Three quarters used: look-ups get long.
+    fn is_crowded(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.slots.len() / 4 * 3
+    }
+}
+
+/// The states.
+pub(crate) struct Tasks {
+    began_patched: bool,
+    target_patched: AtomicBool,
+    segments: [Once<Segment>; SEGMENTS],
+    /// Moves made by hooks since the start, and how many of them would finish the transition as last seen.
+    moves: AtomicUsize,
+    goal: AtomicUsize,
+}
+
+impl Tasks {
+    /// All tasks at the beginning of a transition; `count` of them now.
+    pub(crate) fn new(direction: Direction, count: usize) -> Result<Self> {
+        let slots = count.checked_mul(SLOTS_PER_TASK).ok_or(ENOMEM)?.max(FEWEST_SLOTS);
+        let tasks = Self {
+            began_patched: !direction.arrives_patched(),
+            target_patched: AtomicBool::new(direction.arrives_patched()),
+            segments: [const { Once::new() }; SEGMENTS],
+            moves: AtomicUsize::new(0),
+            goal: AtomicUsize::new(usize::MAX),
+        };
+        let [first, ..] = &tasks.segments;
+        first.set(Segment::new(slots.checked_next_power_of_two().ok_or(ENOMEM)?)?);
+        Ok(tasks)
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().map_while(Once::get)
+    }
+
+    /// Makes room before it is needed. Under the core's lock.
+    pub(crate) fn grow(&self) -> Result {
+        let Some(last) = self.segments().last().filter(|last| last.is_crowded()) else {
+            return Ok(());
+        };
+        let next = self
+            .segments
+            .iter()
+            .find(|segment| segment.get().is_none())
+            .ok_or(ENOMEM)?;
+        next.set(Segment::new(last.slots.len().checked_mul(2).ok_or(ENOMEM)?)?);
+        Ok(())
+    }
+
+    /// Has the task left the state in which it began?
+    #[inline]
+    fn has_left(&self, task: usize) -> bool {
+        self.segments().any(|segment| segment.set().contains(task))
+    }
+
+    /// Does the task use the new functions? For the handler.
+    #[inline]
+    pub(crate) fn is_patched(&self, task: usize) -> bool {
+        self.began_patched != self.has_left(task)
+    }
+
+    /// Where tasks go now.
+    pub(crate) fn target_patched(&self) -> bool {
+        // Acquire: partner of the Release in `turn`.
+        self.target_patched.load(Ordering::Acquire)
+    }
+
+    /// Tasks go the other way from now on. The caller waits with `published::synchronize` for moves that began before.
+    pub(crate) fn turn(&self) {
+        // Release: partner of the Acquire in `target_patched`.
+        self.target_patched.fetch_xor(true, Ordering::Release);
+        self.goal.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    /// Writes down that a task that stands still has moved.
+    pub(crate) fn set_patched(&self, task: usize, patched: bool) -> Result<(), Full> {
+        if patched == self.began_patched {
+            self.remove(task);
+            return Ok(());
+        }
+        if self.has_left(task) {
+            return Ok(());
+        }
+        let mut crowded = None;
+        for segment in self.segments() {
+            if !segment.is_crowded() {
+                return Self::put(segment, task);
+            }
+            crowded = Some(segment);
+        }
+        // The thread makes a new segment; until it has, there is a quarter left.
+        thread::wake();
+        Self::put(crowded.ok_or(Full)?, task)
+    }
+
+    fn put(segment: &Segment, task: usize) -> Result<(), Full> {
+        if segment.set().insert(task)? {
+            segment.used.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// A child has its parent's state. With interrupts off, so that the parent does not move meanwhile.
+    pub(crate) fn inherit(&self, parent: usize, child: usize) -> Result<(), Full> {
+        if self.has_left(parent) {
+            self.set_patched(child, !self.began_patched)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The address may be another task's from now on.
+    pub(crate) fn remove(&self, task: usize) {
+        for segment in self.segments() {
+            segment.set().remove(task);
+        }
+    }
+
+    /// A hook moved a task; wakes the thread when that may have been the last.
+    pub(crate) fn moved_by_hook(&self) {
+        if self.moves.fetch_add(1, Ordering::Relaxed).wrapping_add(1) == self.goal.load(Ordering::Relaxed) {
+            thread::wake();
+        }
+    }
+
+    /// Moves made by hooks so far: taken before a look at the tasks, for `expect`.
+    pub(crate) fn moves(&self) -> usize {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    /// `pending` tasks were seen since `before` was taken. True when that many have moved already.
+    pub(crate) fn expect(&self, before: usize, pending: usize) -> bool {
+        let goal = before.saturating_add(pending);
+        self.goal.store(goal, Ordering::Relaxed);
+        self.moves() >= goal
+    }
+}

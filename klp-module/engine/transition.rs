@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The transition of the one patch that is moving: prepare, start, step until every task has moved, complete; reverse,
+//! force, cancel. Who may move is pure/stack_verdict.rs' matter. All under the core's lock but [`step`], which takes it.
+//!
+//! Invariant: the handler is told that a transition is over, and everybody who might not have heard has been waited for,
+//! before the hooks that keep the task set true go.
+
+use core::sync::atomic::Ordering;
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::Arc,
+    time::{delay::fsleep, Delta},
+};
+
+use super::{
+    objects,
+    patch::{Patch, Registered},
+    state::{Core, Motion, CORE, REDIRECT},
+    tasks::Tasks,
+};
+use crate::{
+    kernel_api::{
+        description::Moment,
+        dir::Event,
+        ftrace::Redirect,
+        hooks::Hooks,
+        published,
+        task::{self, Seen},
+        thread,
+    },
+    pure::{
+        backoff::Backoff,
+        phase::{self, Direction, Phase},
+        stack_verdict::Verdict,
+    },
+};
+
+/// After so many looks at the tasks, those that wait on a runqueue are looked at while the machine stands.
+const LOOKS_BEFORE_SWEEP: u32 = 3;
+
+/// Milliseconds until completion is tried again when memory was short.
+const RETRY_COMPLETION: u32 = 100;
+
+/// All tasks are where the transition begins. The handler does not know of it yet.
+pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
+    thread::debug(&patch.name, c"initializing ", transition_of(direction));
+    let tasks = Arc::new(Tasks::new(direction, task::count())?, GFP_KERNEL)?;
+    core.motion = Some(Motion {
+        tasks,
+        hooks: None,
+        backoff: Backoff::new(),
+        looks: 0,
+        waited: 0,
+        forced: false,
+    });
+    patch.set_in_transition(true);
+    Ok(())
+}
+
+/// Tasks move from now on. The handler knows.
+pub(crate) fn start(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
+    let motion = core.motion.as_mut().ok_or(EINVAL)?;
+    motion.hooks = Some(Hooks::register()?);
+    pr_notice!("'{}': starting {} transition\n", &*patch.name, direction.as_str());
+    Ok(())
+}
+
+fn transition_of(direction: Direction) -> &'static CStr {
+    match direction {
+        Direction::Patching => c"patching transition",
+        Direction::Unpatching => c"unpatching transition",
+    }
+}
+
+/// Tasks go back to where they came from.
+pub(crate) fn reverse(core: &mut Core, patch: &Patch) -> Result {
+    core.advance(phase::Event::Reverse(patch.id))?;
+    let Some((_, direction)) = core.moving() else {
+        return Err(EINVAL);
+    };
+    let way = match direction {
+        Direction::Patching => c"unpatching to patching",
+        Direction::Unpatching => c"patching to unpatching",
+    };
+    thread::debug(&patch.name, c"reversing transition from ", way);
+    // For immediate functions, which go with the direction.
+    core.publish()?;
+    let motion = core.motion.as_mut().ok_or(EINVAL)?;
+    motion.tasks.turn();
+    // A hook that read the old target may still be moving its task there. Once all have ended, every look at a task sees
+    // where it is.
+    published::synchronize();
+    patch.set_enabled(direction.arrives_patched());
+    motion.backoff = Backoff::new();
+    motion.looks = 0;
+    motion.waited = 0;
+    pr_notice!("'{}': starting {} transition\n", &*patch.name, direction.as_str());
+    announce(core, patch, Event::Change);
+    thread::wake();
+    Ok(())
+}
+
+/// The administrator takes the responsibility for tasks that have not moved.
+pub(crate) fn force(core: &mut Core, patch: &Patch) {
+    pr_warn!("forcing remaining tasks to the patched state\n");
+    if let Some((_, Direction::Unpatching)) = core.moving() {
+        patch.forced.store(true, Ordering::Relaxed);
+    }
+    if let Some(motion) = core.motion.as_mut() {
+        motion.forced = true;
+    }
+    thread::wake();
+}
+
+/// Enabling failed before any task could move.
+pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch) {
+    thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
+    let patched = patch.patched_objects();
+    abandon(core, patch);
+    patch.set_enabled(false);
+    if let Some(Err(err)) = redirect.map(|redirect| objects::unpatch(core, redirect, patch, None)) {
+        pr_err!("failed to take back patch '{}' ({})\n", &*patch.name, err.to_errno());
+    }
+    for object in patched.iter().flatten().filter_map(|&index| patch.objects.get(index)) {
+        object.form.call(Moment::PostUnpatch);
+    }
+}
+
+/// The phase is `Idle` again, and the transition's data are gone. No task had moved.
+pub(crate) fn abandon(core: &mut Core, patch: &Patch) {
+    let _ = core.advance(phase::Event::Arrived);
+    core.motion = None;
+    patch.set_in_transition(false);
+    if let Err(err) = core.publish() {
+        pr_err!(
+            "failed to end the transition of patch '{}' ({})\n",
+            &*patch.name,
+            err.to_errno()
+        );
+    }
+}
+
+/// One look at the tasks; the thread calls it. Returns after how many milliseconds to look again, 0 for never.
+pub(crate) fn step() -> u32 {
+    let mut redirect = REDIRECT.lock();
+    let mut core = CORE.lock();
+    let Phase::Moving { patch, direction } = core.phase else {
+        return 0;
+    };
+    let Some(patch) = core.patches.iter().find(|registered| registered.patch.id == patch) else {
+        return 0;
+    };
+    let patch = patch.patch.clone();
+    match look(&mut core, &patch) {
+        Look::Again(pause) => return pause,
+        Look::Arrived => {}
+    }
+    let Some(ops) = redirect.as_ref() else { return 0 };
+    let gone = match complete(&mut core, ops, &patch, direction) {
+        Ok(gone) => gone,
+        Err(err) => {
+            pr_err!(
+                "'{}': failed to complete the transition ({})\n",
+                &*patch.name,
+                err.to_errno()
+            );
+            return RETRY_COMPLETION;
+        }
+    };
+    let unused = core.is_unused();
+    drop(core);
+    if let Some(gone) = gone {
+        gone.release();
+    }
+    if unused {
+        // May wait long for whoever is inside the trampoline; only those who want the ops themselves wait for it.
+        *redirect = None;
+    }
+    0
+}
+
+enum Look {
+    Again(u32),
+    Arrived,
+}
+
+/// Moves every task that can be moved.
+fn look(core: &mut Core, patch: &Patch) -> Look {
+    let (Some(table), Some(motion)) = (core.table.clone(), core.motion.as_mut()) else {
+        return Look::Arrived;
+    };
+    if motion.forced || patch.immediate {
+        return Look::Arrived;
+    }
+    let tasks = motion.tasks.clone();
+    if let Err(err) = tasks.grow() {
+        pr_warn!("no memory for the states of more tasks ({})\n", err.to_errno());
+    }
+    let before = tasks.moves();
+    let pending = |task: usize| tasks.is_patched(task) != tasks.target_patched();
+    let mut left = 0usize;
+    // Whoever is running now. An idle task is not in the task list: it is counted here.
+    task::each_running(|task| {
+        if pending(task.key()) && table.try_move(&tasks, &task, None) != Verdict::Moved && task.is_idle() {
+            left = left.saturating_add(1);
+        }
+    });
+    motion.looks = motion.looks.saturating_add(1);
+    if motion.looks > LOOKS_BEFORE_SWEEP {
+        task::sweep(|task| {
+            if pending(task.key()) {
+                table.try_move(&tasks, &task, None);
+            }
+        });
+    }
+    let signal = motion.is_time_to_signal();
+    task::each(|task| {
+        if !pending(task.key()) {
+            return;
+        }
+        let verdict = task
+            .if_blocked(|task| table.try_move(&tasks, &task, None))
+            .unwrap_or(Verdict::Running);
+        if verdict != Verdict::Moved {
+            left = left.saturating_add(1);
+            report(patch, &task, verdict);
+            if signal {
+                task.fake_signal();
+            }
+        }
+    });
+    if left == 0 {
+        return Look::Arrived;
+    }
+    if signal {
+        pr_notice!("signaling remaining tasks\n");
+    }
+    let pause = if tasks.expect(before, left) {
+        1
+    } else {
+        motion.backoff.pause()
+    };
+    motion.waited = motion.waited.saturating_add(pause);
+    Look::Again(pause)
+}
+
+/// For whoever has dynamic debug on: what keeps a task.
+fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
+    let (why, function) = match verdict {
+        Verdict::Moved => return,
+        Verdict::Running => (c"is running", c""),
+        Verdict::Unreliable => (c"has an unreliable stack", c""),
+        Verdict::NoRoom => (c"has no room in the task set", c""),
+        Verdict::Inside((object, func)) => {
+            let object = patch.objects.get(object as usize);
+            let name = object
+                .and_then(|object| object.funcs.get(func as usize))
+                .map(|func| &*func.name);
+            (c"is sleeping on function ", name.unwrap_or(c"?"))
+        }
+    };
+    task.report(why, function);
+}
+
+/// Every task has moved. Returns the patch when that was its end.
+fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Direction) -> Result<Option<Registered>> {
+    thread::debug(&patch.name, c"completing ", transition_of(direction));
+    let patched = patch.patched_objects()?;
+    if cfg!(any(klp_rs_without = "fork", klp_rs_without = "haste")) {
+        // As if the thread lost its CPU: children that are forked now must be where their parents are.
+        fsleep(Delta::from_millis(100));
+    }
+    let (motion, phase) = (core.motion.take(), core.phase);
+    core.advance(phase::Event::Arrived)?;
+    let told = match direction {
+        Direction::Patching => core.publish(),
+        Direction::Unpatching => objects::unpatch(core, redirect, patch, None),
+    };
+    if let Err(err) = told {
+        // The handler still has what it had: so has the core.
+        (core.motion, core.phase) = (motion, phase);
+        return Err(err);
+    }
+    for index in patched {
+        let Some(object) = patch.objects.get(index) else {
+            continue;
+        };
+        object.form.call(match direction {
+            Direction::Patching => Moment::PostPatch,
+            Direction::Unpatching => Moment::PostUnpatch,
+        });
+    }
+    pr_notice!("'{}': {} complete\n", &*patch.name, direction.as_str());
+    patch.set_in_transition(false);
+    announce(core, patch, Event::Change);
+    // Only after the table was replaced: until then children inherited through the hooks. And after everybody was told:
+    // unregistering them takes longer than all the rest.
+    drop(motion);
+    let place = core
+        .patches
+        .iter()
+        .position(|registered| registered.patch.id == patch.id);
+    match (direction, place) {
+        (Direction::Unpatching, Some(place)) => Ok(core.patches.remove(place).ok()),
+        _ => Ok(None),
+    }
+}
+
+fn announce(core: &Core, patch: &Patch, event: Event) {
+    if let Some(registered) = core.patches.iter().find(|registered| registered.patch.id == patch.id) {
+        registered.announce(event);
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The core's single ftrace_ops, its entry, and symbols by way of disabled kprobes. Decides nothing: which function a task
+ * gets is klp_rs_choose()'s answer. Invariant: a registered ops always has klp_rs_keeper in its filter.
+ */
+#include <linux/ftrace.h>
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/slab.h>
+
+#include "klp_rs_glue.h"
+
+/*
+ * Preemption stays off for the whole look-up, because the table it reads is freed after klp_rs_synchronize() has run on
+ * every CPU: RCU is of no use where it is not watching, and functions of the idle path may be patched. No recursion guard:
+ * neither this nor klp_rs_choose() calls anything that is traced, but for the stack walk of a kernel thread that moves here,
+ * which has klp_rs_reentry_begin().
+ */
+static void notrace klp_rs_ftrace_entry(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+					struct ftrace_regs *fregs)
+{
+	unsigned long target;
+
+	preempt_disable_notrace();
+	target = klp_rs_choose(ip, current);
+	if (target)
+		ftrace_regs_set_instruction_pointer(fregs, target);
+	preempt_enable_notrace();
+}
+
+static DEFINE_PER_CPU(bool, klp_rs_reentry);
+
+/* May the stack be walked from here? Interrupts that come meanwhile find it taken; an NMI must not try. */
+bool klp_rs_reentry_begin(void)
+{
+	if (in_nmi() || __this_cpu_read(klp_rs_reentry))
+		return false;
+	__this_cpu_write(klp_rs_reentry, true);
+	return true;
+}
+
+void klp_rs_reentry_end(void)
+{
+	__this_cpu_write(klp_rs_reentry, false);
+}
+
+static struct ftrace_ops klp_rs_ops = {
+	.func = klp_rs_ftrace_entry,
+	.flags = FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT,
+};
+
+int klp_rs_ftrace_register(void)
+{
+	int err = ftrace_set_filter_ip(&klp_rs_ops, (unsigned long)klp_rs_keeper, 0, 1);
+
+	if (err)
+		return err;
+	err = register_ftrace_function(&klp_rs_ops);
+	if (err)
+		ftrace_free_filter(&klp_rs_ops);
+	return err;
+}
+
+/* Waits for everybody inside the trampoline (kernel/trace/ftrace.c:ftrace_shutdown). */
+int klp_rs_ftrace_unregister(void)
+{
+	int err = unregister_ftrace_function(&klp_rs_ops);
+
+	ftrace_free_filter(&klp_rs_ops);
+	return err;
+}
+
+int klp_rs_ftrace_add(unsigned long *ips, unsigned int count)
+{
+	return count ? ftrace_set_filter_ips(&klp_rs_ops, ips, count, 0, 0) : 0;
+}
+
+int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count)
+{
+	return count ? ftrace_set_filter_ips(&klp_rs_ops, ips, count, 1, 0) : 0;
+}
+
+/*
+ * kallsyms_lookup_name() is not exported; registering a kprobe by name asks it for us. The probes are disabled, so no
+ * text is changed, and leave together, because unregistering waits for a grace period.
+ */
+int klp_rs_symbols(struct klp_rs_symbol *symbols, unsigned int count)
+{
+	struct kprobe *probes, **found;
+	unsigned int i, n = 0;
+
+	probes = kcalloc(count, sizeof(*probes), GFP_KERNEL);
+	found = kcalloc(count, sizeof(*found), GFP_KERNEL);
+	if (!probes || !found) {
+		kfree(probes);
+		kfree(found);
+		return -ENOMEM;
+	}
+	for (i = 0; i < count; i++) {
+		symbols[i].ip = 0;
+		symbols[i].traceable = false;
+		probes[i].symbol_name = symbols[i].name;
+		probes[i].flags = KPROBE_FLAG_DISABLED;
+		if (register_kprobe(&probes[i])) {
+			/* kernel/kprobes.c:register_kprobe has the address before it refuses what may not be probed. */
+			symbols[i].ip = (unsigned long)probes[i].addr;
+			continue;
+		}
+		symbols[i].ip = (unsigned long)probes[i].addr;
+		/* Set by kernel/kprobes.c:check_ftrace_location when the address is where fentry calls out. */
+		symbols[i].traceable = kprobe_ftrace(&probes[i]);
+		found[n++] = &probes[i];
+	}
+	unregister_kprobes(found, n);
+	kfree(found);
+	kfree(probes);
+	return 0;
+}
+
+/* "name+0xoffset/0xsize [module]", or the bare address when it is nobody's. @size is at least KSYM_SYMBOL_LEN. */
+size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size)
+{
+	if (size < KSYM_SYMBOL_LEN)
+		return 0;
+	return sprint_symbol(text, address);
+}

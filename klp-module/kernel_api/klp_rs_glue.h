@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the C files of this folder and the Rust module beside them promise each other. Not an interface for patches (that
+ * is include/klp_rs.h). Every function here has its twin in kernel_api/ffi.rs: a change is a change in both files.
+ */
+#ifndef KLP_RS_GLUE_H
+#define KLP_RS_GLUE_H
+
+#include <linux/kobject.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/types.h>
+
+/* Defined in Rust. Called with preemption off, from where the name says; must not sleep, print or panic. */
+unsigned long klp_rs_choose(unsigned long ip, struct task_struct *task);
+void klp_rs_at_safe_point(struct task_struct *task);
+void klp_rs_at_fork(struct task_struct *child);
+void klp_rs_at_free(struct task_struct *task);
+void klp_rs_at_idle(struct task_struct *idle);
+bool klp_rs_is_complete(const void *patch);
+
+/* Defined in Rust. Process context. */
+unsigned int klp_rs_transition_step(void);
+int klp_rs_module_coming(struct module *mod);
+void klp_rs_module_going(struct module *mod);
+ssize_t klp_rs_attr_show(const void *owner, unsigned int which);
+int klp_rs_attr_store(const void *owner, unsigned int which, bool value);
+
+/* ftrace.c */
+struct klp_rs_symbol {
+	const char *name;	/* "function" or "module:function" */
+	unsigned long ip;	/* out: where ftrace calls out, or the first instruction; 0 when not found */
+	bool traceable;		/* out */
+};
+int klp_rs_ftrace_register(void);
+int klp_rs_ftrace_unregister(void);
+int klp_rs_ftrace_add(unsigned long *ips, unsigned int count);
+int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count);
+bool klp_rs_reentry_begin(void);
+void klp_rs_reentry_end(void);
+int klp_rs_symbols(struct klp_rs_symbol *symbols, unsigned int count);
+size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size);
+void klp_rs_keeper(void);
+
+/* stack.c */
+typedef bool (*klp_rs_frame_fn)(void *cookie, unsigned long address);
+typedef void (*klp_rs_pinned_fn)(void *cookie, struct task_struct *task);
+int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *cookie);
+bool klp_rs_with_blocked(struct task_struct *task, klp_rs_pinned_fn pinned, void *cookie);
+void klp_rs_each_cpu(klp_rs_pinned_fn running, void *cookie);
+void klp_rs_each_task(klp_rs_pinned_fn seen, void *cookie);
+int klp_rs_sweep(klp_rs_pinned_fn still, void *cookie);
+unsigned int klp_rs_task_count(void);
+bool klp_rs_task_dead(const struct task_struct *task);
+void klp_rs_task_report(struct task_struct *task, const char *why, const char *function);
+void klp_rs_fake_signal(struct task_struct *task);
+
+/* hooks.c */
+int klp_rs_hooks_find(void);
+int klp_rs_hooks_register(void);
+void klp_rs_hooks_unregister(void);
+void klp_rs_hooks_synchronize(void);
+
+/* sync.c */
+void klp_rs_synchronize(void);
+int klp_rs_thread_start(void);
+void klp_rs_thread_stop(void);
+void klp_rs_thread_wake(void);
+void klp_rs_debug(const char *patch, const char *what, const char *rest);
+
+/* sysfs.c */
+enum { KLP_RS_ENABLED, KLP_RS_TRANSITION, KLP_RS_FORCE, KLP_RS_REPLACE, KLP_RS_STACK_ORDER, KLP_RS_PATCHED };
+enum { KLP_RS_DIR_PATCH, KLP_RS_DIR_OBJECT, KLP_RS_DIR_FUNC };
+struct klp_rs_dir;
+int klp_rs_sysfs_start(void);
+void klp_rs_sysfs_stop(void);
+struct klp_rs_dir *klp_rs_dir_add(struct klp_rs_dir *parent, unsigned int kind, const char *name, const void *owner);
+void klp_rs_dir_remove(struct klp_rs_dir *dir);
+void klp_rs_dir_event(struct klp_rs_dir *dir, unsigned int event);
+void klp_rs_dir_changed(struct klp_rs_dir *dir, const char *attribute);
+
+/* modules.c */
+int klp_rs_modules_start(void);
+void klp_rs_modules_stop(void);
+bool klp_rs_module_get(struct module *mod);
+void klp_rs_module_put(struct module *mod);
+const char *klp_rs_module_name(const struct module *mod);
+struct module *klp_rs_module_find(const char *name);
+
+#endif

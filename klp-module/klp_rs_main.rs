@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! klp_rs: a livepatch core with the per-task consistency model, for stock kernels. This file only mounts the parts and
+//! starts and stops them: rules are in `pure`, the core is in `engine`, the kernel is behind `kernel_api`.
+//!
+//! Invariant: parts are started before what uses them and stopped after it; the fields of [`KlpRs`] are in the order of
+//! stopping.
+
+use kernel::prelude::*;
+
+mod engine;
+mod kernel_api;
+mod pure;
+
+use engine::state::REDIRECT;
+use kernel_api::{dir::Root, hooks::Hooks, module::Notices, thread::Thread};
+
+module! {
+    type: KlpRs,
+    name: "klp_rs",
+    authors: ["livepatchd developers"],
+    description: "Livepatch core in Rust",
+    license: "GPL",
+    params: {
+        signal_after_ms: u32 {
+            default: 15000,
+            description: "Kick sleeping tasks that have not moved for so many milliseconds; 0: never",
+        },
+    },
+}
+
+/// The parameter of this name.
+fn signal_after_ms() -> u32 {
+    *module_parameters::signal_after_ms.value()
+}
+
+struct KlpRs {
+    _notices: Notices,
+    _thread: Thread,
+    _last_callers: LastCallers,
+    _root: Root,
+}
+
+/// Nobody is in the handler or in a hook any more.
+struct LastCallers;
+
+impl Drop for LastCallers {
+    fn drop(&mut self) {
+        drop(REDIRECT.lock().take());
+        Hooks::synchronize();
+    }
+}
+
+impl kernel::Module for KlpRs {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        kernel_api::init_locks();
+        Hooks::find().inspect_err(|_| pr_err!("this kernel lacks a tracepoint that tasks move at\n"))?;
+        let root = Root::start()?;
+        let thread = Thread::start()?;
+        Ok(Self {
+            _notices: Notices::start()?,
+            _thread: thread,
+            _last_callers: LastCallers,
+            _root: root,
+        })
+    }
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The rules of klp_rs: who gets which function, who may move, when to look again. Nothing here knows the kernel crate, so
+//! host-tests/ compiles the same files and tries them with properties. Invariant: only `core`, no allocation, no unsafe.
+
+pub(crate) mod backoff;
+pub(crate) mod func_stack;
+pub(crate) mod ip_table;
+pub(crate) mod phase;
+pub(crate) mod stack_verdict;
+pub(crate) mod symbol_text;
+pub(crate) mod task_set;

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The set of tasks that have left their initial patch state: open addressing by task address in a caller's array of
+//! atomics. Not a general set: two writers never work on the same task at once, with one exception that is harmless (a
+//! walk may add the child that its parent's fork is adding), and members are only ever asked for one by one.
+//!
+//! Invariant: on the way from a task's home slot to its slot there is no empty one. So a look-up stops at the first empty
+//! slot, a removed slot is marked [`GONE`] instead of emptied, and a marked slot may be taken by another task.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Never used.
+const EMPTY: usize = 0;
+/// Used once; look-ups pass over it. No task has this address.
+const GONE: usize = 1;
+
+/// No free slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// A view of the slots; their number is a power of two.
+#[derive(Clone, Copy)]
+pub(crate) struct TaskSet<'a> {
+    slots: &'a [AtomicUsize],
+}
+
+impl<'a> TaskSet<'a> {
+    /// The set kept in `slots`. A length that is no power of two makes an empty set that is always full.
+    pub(crate) fn new(slots: &'a [AtomicUsize]) -> Self {
+        Self {
+            slots: if slots.len().is_power_of_two() { slots } else { &[] },
+        }
+    }
+
+    /// The way of a task: every slot once, from its home on.
+    fn way(self, task: usize) -> impl Iterator<Item = &'a AtomicUsize> {
+        // Task structures are at least 64 bytes apart; the multiplication spreads what is left (Fibonacci hashing).
+        let home = (task >> 6).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+        let mask = self.slots.len().wrapping_sub(1);
+        (0..self.slots.len()).filter_map(move |step| self.slots.get(home.wrapping_add(step) & mask))
+    }
+
+    /// Is the task a member? Safe in the ftrace handler: reads only, and ends.
+    #[inline]
+    pub(crate) fn contains(self, task: usize) -> bool {
+        for slot in self.way(task) {
+            // Acquire: partner of the Release in `insert` and `remove`.
+            match slot.load(Ordering::Acquire) {
+                EMPTY => return false,
+                found if found == task => return true,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Makes the task a member; says whether an unused slot was taken for it.
+    pub(crate) fn insert(self, task: usize) -> Result<bool, Full> {
+        if task == EMPTY || task == GONE {
+            return Err(Full);
+        }
+        'again: loop {
+            let mut free = None;
+            for slot in self.way(task) {
+                match slot.load(Ordering::Acquire) {
+                    found if found == task => return Ok(false),
+                    EMPTY => {
+                        free = free.or(Some((slot, EMPTY)));
+                        break;
+                    }
+                    GONE => free = free.or(Some((slot, GONE))),
+                    _ => {}
+                }
+            }
+            let (slot, was) = free.ok_or(Full)?;
+            // Release: partner of the Acquire in `contains`.
+            if slot
+                .compare_exchange(was, task, Ordering::Release, Ordering::Relaxed)
+                .is_err()
+            {
+                continue 'again;
+            }
+            return Ok(was == EMPTY);
+        }
+    }
+
+    /// Takes the task out, wherever it is: two that added it at once may have taken two slots.
+    pub(crate) fn remove(self, task: usize) -> bool {
+        let mut found = false;
+        for slot in self.way(task) {
+            match slot.load(Ordering::Acquire) {
+                EMPTY => break,
+                member if member == task => {
+                    // Release: partner of the Acquire in `contains`.
+                    slot.store(GONE, Ordering::Release);
+                    found = true;
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What the contract promises beside consistency: a transition that lasts, turned round, forced; callbacks; refusals with
+# their errno; module objects that come and go; patches that exclude each other.
+
+write() { { echo "$1" >"$2"; } 2>/tmp/out; }
+refused() { if write "$1" "$2"; then return 1; else grep -q "$3" /tmp/out; fi; }
+unload() { i=0; while ! rmmod $1 2>/dev/null && [ $i -lt 30 ]; do usleep 100000; i=$((i + 1)); done; [ $i -lt 30 ]; }
+leaves() { write 0 $K/$1/enabled; until_ "$1 leaves" 50 gone $K/$1 && check "$1 unloads" unload $1; }
+
+load klp_rs
+insmod /modules/bad.ko case=notrace 2>/dev/null
+check "klp_rs unloads after nothing but a refusal" unload klp_rs
+load klp_rs
+
+# Refusals.
+for case in "missing:Invalid argument" "notrace:Invalid argument" "nonew:Invalid argument" "noname:Invalid argument" \
+    "nofuncs:Invalid argument" "noobjs:Invalid argument" "nomod:Invalid argument" "null:Invalid argument" \
+    "sympos:Invalid argument" "replace:Operation not supported" "fails:Input/output error"; do
+    said=$(refusal /modules/bad.ko case=${case%%:*})
+    check "${case%%:*}: ${case#*:} (was: $said)" [ "${said#*"${case#*:}"}" != "$said" ]
+    check "  leaves nothing in sysfs" sh -c "i=0; while [ -e $K/bad ] && [ \$i -lt 50 ]; do usleep 100000; i=\$((i+1)); done; [ ! -e $K/bad ]"
+    rmmod bad 2>/dev/null
+done
+check "  the missing symbol is named" logged "klp_rs: symbol 'no_function_has_this_name' not found in symbol table"
+check "  the untraceable function is named" logged "klp_rs: failed to find location for function 'argv_split'"
+check "  and so is the patch" logged "klp_rs: failed to enable patch 'bad'"
+check "a patch for a module that is not there is accepted" load bad case=absent
+until_ "  and complete" 50 is $K/bad/transition 0
+check "  its object is not patched" is $K/bad/no_such_module/patched 0
+leaves bad
+check "a patch is enabled once" load bad case=twice
+check "  the second time is refused" logged "bad: the second time -17"
+until_ "  the first time counts" 50 is $K/bad/transition 0
+leaves bad
+check "an immediate patch is accepted" load bad case=immediate
+until_ "  and complete" 20 is $K/bad/transition 0
+leaves bad
+
+# A transition that lasts.
+load agree
+cat /proc/agree/hold &
+reader=$!
+usleep 300000
+check "a patch of a function that somebody sleeps in loads" load hold
+usleep 500000
+check "its transition lasts" is $K/hold/transition 1
+check "it says enabled" is $K/hold/enabled 1
+check "patching is not complete" is /sys/module/hold/parameters/complete 0
+check "pre_patch was called with the module" logged "hold: pre_patch agree"
+check "post_patch was not" sh -c '! dmesg | grep -q "hold: post_patch"'
+check "a second patch is refused meanwhile" [ "$(refusal /modules/cmdline_c.ko)" = "Device or resource busy" -o "$(refusal /modules/cmdline_c.ko)" = "Resource busy" ]
+begun=$(now)
+check "it can be turned round" write 0 $K/hold/enabled
+while [ -e $K/hold ] && [ $(($(now) - begun)) -lt 5000 ]; do usleep 1000; done
+echo "     turned round in $(($(now) - begun)) ms"
+check "  and is gone" gone $K/hold
+check "  within a second" [ $(($(now) - begun)) -lt 1000 ]
+check "  pre_unpatch is not called when a patch never was complete" sh -c '! dmesg | grep -q "hold: pre_unpatch"'
+check "  post_unpatch is" logged "hold: post_unpatch"
+check "hold unloads" unload hold
+
+# Finished by its task.
+load hold
+usleep 200000
+check "it lasts again" is $K/hold/transition 1
+begun=$(now)
+write 1 /proc/agree/gate
+while is $K/hold/transition 1 && [ $(($(now) - begun)) -lt 5000 ]; do usleep 1000; done
+echo "     complete $(($(now) - begun)) ms after the last task left"
+check "it is complete when the task has left" is $K/hold/transition 0
+check "patching is complete" is /sys/module/hold/parameters/complete 1
+check "post_patch was called" logged "hold: post_patch"
+check "forcing it is refused now" refused 1 $K/hold/force "nvalid argument"
+wait $reader
+write 0 /proc/agree/gate
+
+# Unpatching that lasts, and force.
+cat /proc/agree/hold &
+reader=$!
+usleep 300000
+check "disabling begins" write 0 $K/hold/enabled
+usleep 200000
+check "pre_unpatch was called" logged "hold: pre_unpatch"
+check "it lasts too" is $K/hold/transition 1
+check "it says disabled" is $K/hold/enabled 0
+check "it can be turned round" write 1 $K/hold/enabled
+until_ "  and is complete again" 20 is $K/hold/transition 0
+check "  and enabled" is $K/hold/enabled 1
+write 0 $K/hold/enabled
+usleep 100000
+check "force ends it" write 1 $K/hold/force
+until_ "  at once" 10 gone $K/hold
+check "  with a word in the log" logged "klp_rs: forcing remaining tasks to the patched state"
+check "  and its module stays for ever" sh -c '! rmmod hold'
+write 1 /proc/agree/gate
+wait $reader
+write 0 /proc/agree/gate
+check "agree unloads" unload agree
+
+# A module that comes and goes.
+check "a patch for a module to come loads" load agree_v2
+until_ "  and is complete" 20 is $K/agree_v2/transition 0
+check "  not patched yet" is $K/agree_v2/agree/patched 0
+check "the module comes" load agree
+check "  patched in its init" logged "agree: version 2 in init"
+check "  patched" is $K/agree_v2/agree/patched 1
+check "  in force" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 2 ]
+check "the module goes" unload agree
+check "  not patched any more" is $K/agree_v2/agree/patched 0
+check "  the log says so" logged "klp_rs: reverting patch 'agree_v2' on unloading module 'agree'"
+check "it comes again" load agree
+check "  in force again" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 2 ]
+
+# Stacked.
+load agree_v3
+until_ "a second patch is on top" 50 is $K/agree_v3/transition 0
+check "  second" is $K/agree_v3/stack_order 2
+check "  it wins" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 3 ]
+leaves agree_v2
+check "  the one below has gone, it still wins" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 3 ]
+check "  first now" is $K/agree_v3/stack_order 1
+leaves agree_v3
+check "  the original is back" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 1 ]
+check "agree unloads" unload agree
+
+# The kernel's own core on the same function (lp_vmlinux.ko of tests/modules, when it is there).
+if [ -e /modules/lp_vmlinux.ko ]; then
+    insmod /modules/lp_vmlinux.ko
+    until_ "the kernel's core has cmdline_proc_show" 50 is /sys/kernel/livepatch/lp_vmlinux/transition 0
+    said=$(refusal /modules/cmdline_c.ko)
+    check "  ours is refused (was: $said)" [ "${said#*usy}" != "$said" ]
+    check "  by name" logged "klp_rs: failed to register ftrace handler for function 'cmdline_proc_show' (-16)"
+    write 0 /sys/kernel/livepatch/lp_vmlinux/enabled
+    until_ "it lets go" 80 gone /sys/kernel/livepatch/lp_vmlinux
+    check "  and ours is accepted" load cmdline_c
+    until_ "  complete" 50 is $K/cmdline_c/transition 0
+    check "  the kernel's is refused" sh -c 'rmmod lp_vmlinux; ! insmod /modules/lp_vmlinux.ko 2>/dev/null'
+    check "ftrace cannot be turned off under a patch" sh -c '! echo 0 >/proc/sys/kernel/ftrace_enabled 2>/dev/null'
+    leaves cmdline_c
+    usleep 500000
+    check "and can be without one" write 0 /proc/sys/kernel/ftrace_enabled
+    said=$(refusal /modules/cmdline_c.ko)
+    check "  then a patch is refused (was: $said)" [ "${said#*usy}" != "$said" ]
+    write 1 /proc/sys/kernel/ftrace_enabled
+fi

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * agree_v2.ko and agree_v3.ko: both functions of agree.ko in version VERSION, by way of klp_rs.
+ */
+#include <linux/module.h>
+
+#include <klp_rs.h>
+
+#include "agree.h"
+
+static noinline int patched_callee(struct agree *agree)
+{
+	return VERSION;
+}
+
+static noinline int patched_caller(struct agree *agree, bool pause)
+{
+	return agree_check(agree, pause, VERSION);
+}
+
+static struct klp_rs_func funcs[] = {
+	{ .old_name = "agree_caller", .new_func = patched_caller },
+	{ .old_name = "agree_callee", .new_func = patched_callee },
+	{}
+};
+
+static struct klp_rs_object objs[] = { { .name = "agree", .funcs = funcs }, {} };
+
+static struct klp_rs_patch patch = { .mod = THIS_MODULE, .objs = objs };
+
+static int __init agree_patch_init(void)
+{
+	return klp_rs_enable_patch(&patch);
+}
+
+static void __exit agree_patch_exit(void)
+{
+}
+
+module_init(agree_patch_init);
+module_exit(agree_patch_exit);
+MODULE_DESCRIPTION("klp_rs tests: both functions of agree.ko in another version");
+MODULE_LICENSE("GPL");

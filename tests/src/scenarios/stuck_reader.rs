@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The case that everything else builds on: a reader asleep in the patched function, named, nudged, and the patch complete.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::{Kernels, Scenario};
+use crate::guest::{Entry, Guest, Journal, Queue};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario::new(
+        "a stuck reader is named while it blocks, nudged once, and the patch is complete",
+        named_nudged_complete,
+    )
+    .on(Kernels::All),
+    Scenario::new(
+        "of eight threads only the one that is stuck is nudged, and the others work on",
+        one_of_eight,
+    ),
+    Scenario::new(
+        "a read that cannot be restarted ends with EINTR, as documented",
+        eintr_where_documented,
+    ),
+];
+
+const SOON: Duration = Duration::from_secs(10);
+/// `EINTR` (`include/uapi/asm-generic/errno-base.h`).
+const EINTR: i32 = 4;
+
+/// Entries about a nudge.
+fn nudges(journal: &Journal) -> Result<Vec<Entry>> {
+    let entries = journal.of_unit("livepatchd")?;
+    Ok(entries
+        .into_iter()
+        .filter(|e| e.message().ends_with("; nudged"))
+        .collect())
+}
+
+/// The journal's fields of a blocker.
+fn found(journal: &Journal) -> Result<Option<Entry>> {
+    let entries = journal.of_unit("livepatchd")?;
+    Ok(entries.into_iter().find(|e| e.field("LIVEPATCH_REASON").is_some()))
+}
+
+fn named_nudged_complete(guest: &Guest) -> Result<()> {
+    let target = guest.load_target()?;
+    let mut reader = guest.workload(["read", &Queue::Wait.file()])?;
+    let task = reader.readers(1, SOON)?[0];
+    target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    let journal = guest.journal()?;
+
+    let applied = guest.ctl().call(["apply", &guest.module("lp").file()]).run()?;
+    ensure!(applied.code == 0, "{}{}", applied.stdout, applied.stderr);
+    guest.note(&applied.stdout);
+    ensure!(target.version()?.contains("lp"), "{}", target.version()?);
+
+    let blocker = found(&journal)?;
+    let blocker = blocker.as_ref();
+    let field = |name| blocker.and_then(|b| b.field(name)).unwrap_or_default().to_owned();
+    ensure!(
+        field("LIVEPATCH_TID") == task.tid.to_string(),
+        "tid {}",
+        field("LIVEPATCH_TID")
+    );
+    ensure!(
+        field("LIVEPATCH_REASON") == "sleeping-in-function",
+        "{}",
+        field("LIVEPATCH_REASON")
+    );
+    ensure!(
+        field("LIVEPATCH_FUNCTION") == "tgt_wait [tgt]",
+        "{}",
+        field("LIVEPATCH_FUNCTION")
+    );
+    ensure!(nudges(&journal)?.len() == 1, "{} nudges", nudges(&journal)?.len());
+
+    // restarted, and asleep again in the new function
+    target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    ensure!(reader.returned()?.is_empty(), "the read came back");
+    let status: Value = guest.ctl().json(["status"])?;
+    ensure!(status["patches"][0]["state"] == "enabled", "{status}");
+    target.release(Queue::Wait)?;
+    reader.wait_ended(SOON)
+}
+
+fn one_of_eight(guest: &Guest) -> Result<()> {
+    let target = guest.load_target()?;
+    let reader = guest.workload(["read", &Queue::Wait.file(), "--workers", "7"])?;
+    let task = reader.readers(1, SOON)?[0];
+    target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    let journal = guest.journal()?;
+    guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
+    let nudged = nudges(&journal)?;
+    ensure!(nudged.len() == 1, "{} nudges", nudged.len());
+    let tid = nudged[0].field("LIVEPATCH_TID").unwrap_or_default();
+    ensure!(tid == task.tid.to_string(), "{tid} was nudged, not {}", task.tid);
+    target.release(Queue::Wait)
+}
+
+fn eintr_where_documented(guest: &Guest) -> Result<()> {
+    let target = guest.load_target()?;
+    let reader = guest.workload(["read", &Queue::WaitEintr.file()])?;
+    let task = reader.readers(1, SOON)?[0];
+    target.wait_for_sleepers(Queue::WaitEintr, 1, SOON)?;
+    guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
+    let returned = reader.returned()?;
+    ensure!(
+        returned
+            .iter()
+            .any(|(who, errno)| who.tid == task.tid && *errno == EINTR),
+        "{returned:?}"
+    );
+    Ok(())
+}
