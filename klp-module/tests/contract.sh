@@ -112,6 +112,18 @@ check "  the log says so" logged "klp_rs: reverting patch 'agree_v2' on unloadin
 check "it comes again" load agree
 check "  in force again" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 2 ]
 
+# Announced.
+uevent sh -c 'echo "$ACTION $DEVPATH" >>/tmp/uevents' &
+events=$!
+usleep 300000
+load cmdline_c
+until_ "a patch to be announced is complete" 50 is $K/cmdline_c/transition 0
+leaves cmdline_c
+until_ "  uevent: it is there" 20 grep -q "add /kernel/klp_rs/cmdline_c" /tmp/uevents
+until_ "  uevent: its transition ended" 20 grep -q "change /kernel/klp_rs/cmdline_c" /tmp/uevents
+until_ "  uevent: it goes" 20 grep -q "remove /kernel/klp_rs/cmdline_c" /tmp/uevents
+kill $events
+
 # Stacked.
 load agree_v3
 until_ "a second patch is on top" 50 is $K/agree_v3/transition 0
