@@ -160,21 +160,103 @@ pub(crate) fn unpatch(core: &mut Core, redirect: &Redirect, patch: &Patch, only:
         }
     }
     core.layers.retain(|layer| !concerned(layer));
+    uncover(core);
     for (index, object) in patch.objects.iter().enumerate() {
         if only.is_none_or(|only| only == index) {
             object.patched.store(false, Ordering::Relaxed);
         }
     }
     core.publish()?;
-    // A call-out that stays in the filter finds nothing to do: an error is for the log.
-    if let Err(err) = redirect.remove(&mut ips) {
+    clear_filter(redirect, patch, &mut ips);
+    Ok(())
+}
+
+/// A replacing patch brings the original back wherever another patch has a function that it has not.
+pub(crate) fn cover(core: &mut Core, patch: &Patch) -> Result {
+    if !patch.replace {
+        return Ok(());
+    }
+    let mut covers = KVec::new();
+    for layer in &core.layers {
+        let is_own = |other: &Layer| other.patch == patch.id && other.ip == layer.ip;
+        if !core.layers.iter().any(is_own) && !covers.iter().any(is_own) {
+            covers.push(Layer::original(patch.id, layer), GFP_KERNEL)?;
+        }
+    }
+    let before = core.layers.len();
+    let covered = core.layers.extend_from_slice(&covers, GFP_KERNEL);
+    let covered = covered.map_err(Error::from).and_then(|()| core.publish());
+    if covered.is_err() {
+        core.layers.truncate(before);
+    }
+    covered
+}
+
+/// An original that lies over nothing is not needed any more.
+fn uncover(core: &mut Core) {
+    let mut real = 0usize;
+    // Moves what is to stay to the front, in order; a layer looks at all others, so `retain` would not do.
+    for index in 0..core.layers.len() {
+        let Some(&layer) = core.layers.get(index) else { return };
+        let needed = |other: &Layer| other.ip == layer.ip && !other.is_original();
+        if !layer.is_original() || core.layers.iter().any(needed) {
+            if let Some(place) = core.layers.get_mut(real) {
+                *place = layer;
+            }
+            real = real.saturating_add(1);
+        }
+    }
+    core.layers.truncate(real);
+}
+
+/// Takes all patches but `patch` out of force and off the list: every task has the one that replaces them. What brought
+/// originals back goes with what it covered.
+pub(crate) fn replace(core: &mut Core, redirect: &Redirect, patch: &Patch) -> Result<KVec<Registered>> {
+    let mut replaced = KVec::with_capacity(core.patches.len(), GFP_KERNEL)?;
+    let mut ips = KVec::new();
+    for layer in &core.layers {
+        let stays = |other: &Layer| other.ip == layer.ip && other.patch == patch.id && !other.is_original();
+        if !core.layers.iter().any(stays) && !ips.contains(&layer.ip) {
+            ips.push(layer.ip, GFP_KERNEL)?;
+        }
+    }
+    let mut kept = KVec::with_capacity(core.layers.len(), GFP_KERNEL)?;
+    for layer in core
+        .layers
+        .iter()
+        .filter(|layer| layer.patch == patch.id && !layer.is_original())
+    {
+        kept.push(*layer, GFP_KERNEL)?;
+    }
+    let all = core::mem::replace(&mut core.layers, kept);
+    if let Err(err) = core.publish() {
+        core.layers = all;
+        return Err(err);
+    }
+    clear_filter(redirect, patch, &mut ips);
+    while let Some(place) = core.patches.iter().position(|other| other.patch.id != patch.id) {
+        let Ok(registered) = core.patches.remove(place) else {
+            break;
+        };
+        registered.patch.set_enabled(false);
+        for object in &registered.patch.objects {
+            object.patched.store(false, Ordering::Relaxed);
+        }
+        // Its room was made above.
+        let _ = replaced.push(registered, GFP_KERNEL);
+    }
+    Ok(replaced)
+}
+
+/// A call-out that stays in the filter finds nothing to do: an error is for the log.
+fn clear_filter(redirect: &Redirect, patch: &Patch, ips: &mut [usize]) {
+    if let Err(err) = redirect.remove(ips) {
         pr_warn!(
             "failed to clear the ftrace filter for patch '{}' ({})\n",
             &*patch.name,
             err.to_errno()
         );
     }
-    Ok(())
 }
 
 /// A module is about to run its init, or has run it: patches that wait for it are applied. An error refuses the module.
@@ -201,7 +283,11 @@ pub(crate) fn coming(module: Module) -> Result {
             return Err(err);
         }
     }
-    Ok(())
+    // A transition that replaces has to replace what has just come, too.
+    match core.moving_patch() {
+        Some(moving) if !waiting.is_empty() => cover(&mut core, &moving),
+        _ => Ok(()),
+    }
 }
 
 fn apply(core: &mut Core, redirect: &Redirect, owner: &Patch, index: usize, module: Module) -> Result {
