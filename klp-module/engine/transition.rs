@@ -16,6 +16,7 @@ use kernel::{
 use super::{
     objects,
     patch::{Patch, Registered},
+    replace,
     state::{Core, Motion, CORE, REDIRECT},
     tasks::Tasks,
 };
@@ -275,7 +276,7 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     let (motion, phase) = (core.motion.take(), core.phase);
     core.advance(phase::Event::Arrived)?;
     let told = match direction {
-        Direction::Patching if patch.replace => objects::replace(core, redirect, patch).map(|replaced| gone = replaced),
+        Direction::Patching if patch.replace => replace::replace(core, redirect, patch).map(|replaced| gone = replaced),
         Direction::Patching => core.publish(),
         Direction::Unpatching => objects::unpatch(core, redirect, patch, None),
     };
