@@ -6,6 +6,7 @@ mod bad_input;
 mod bench;
 mod by_hand;
 mod configuration;
+mod crash;
 mod crowd;
 mod deadline;
 mod degraded;
@@ -13,6 +14,7 @@ mod demo;
 mod excluded;
 mod irreversible;
 mod kernel_alone;
+mod kills;
 mod rights;
 mod service;
 mod stuck_reader;
@@ -39,6 +41,8 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("rights", rights::SCENARIOS),
     ("degraded", degraded::SCENARIOS),
     ("service", service::SCENARIOS),
+    ("crash", crash::SCENARIOS),
+    ("kills", kills::SCENARIOS),
     // nothing can be loaded after these
     ("irreversible", irreversible::SCENARIOS),
 ];
@@ -69,6 +73,8 @@ pub struct Scenario {
     pub kernels: Kernels,
     /// Whether it speaks of livepatchd; the others are anchors: facts of the kernel and of this harness.
     pub daemon: bool,
+    /// Whether the daemon that dies on demand must be in the guest.
+    pub faulty: bool,
     /// It is killed, and has failed, after this.
     pub bound: Duration,
     /// What it does.
@@ -82,6 +88,7 @@ impl Scenario {
             name,
             kernels: Kernels::Main,
             daemon: true,
+            faulty: false,
             bound: Duration::from_secs(60),
             run,
         }
@@ -93,6 +100,12 @@ impl Scenario {
             daemon: false,
             ..Self::new(name, run)
         }
+    }
+
+    /// With the daemon that dies on demand in the guest.
+    #[must_use]
+    pub const fn with_faulty_daemon(self) -> Self {
+        Self { faulty: true, ..self }
     }
 
     /// On these kernels.
@@ -169,7 +182,10 @@ mod tests {
     fn a_filter_takes_a_whole_file_or_parts_of_names() {
         assert_eq!(select((7, 2), false, "userland").len(), userland::SCENARIOS.len());
         assert_eq!(select((7, 2), false, "sigstop").len(), 2);
-        assert_eq!(select((7, 2), false, "userland|sigstop").len(), userland::SCENARIOS.len() + 2);
+        assert_eq!(
+            select((7, 2), false, "userland|sigstop").len(),
+            userland::SCENARIOS.len() + 2
+        );
         assert!(select((7, 2), false, "no such thing").is_empty());
     }
 }

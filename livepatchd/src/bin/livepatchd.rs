@@ -15,7 +15,7 @@ struct Options {
     config: PathBuf,
 }
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let Options { config } = Options::parse();
     journal::start();
     let runtime = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);

@@ -64,6 +64,26 @@ impl Journal {
         .map(drop)
     }
 
+    /// The results of the jobs of a patch, as the daemon told them.
+    pub fn outcomes(&self, patch: &str) -> Result<Vec<String>> {
+        let entries = self.of_unit("livepatchd")?;
+        let of_patch = entries
+            .iter()
+            .filter(|entry| entry.field("LIVEPATCH_PATCH") == Some(patch));
+        let results = of_patch.filter_map(|entry| entry.field("LIVEPATCH_RESULT"));
+        Ok(results.map(str::to_owned).collect())
+    }
+
+    /// Waits until the result of a job of a patch is told; gives the last one.
+    pub fn wait_for_outcome(&self, patch: &str, bound: Duration) -> Result<String> {
+        let mut last = None;
+        wait::until(bound, &format!("the outcome of a job of {patch}"), || {
+            last = self.outcomes(patch)?.pop();
+            Ok(last.is_some())
+        })?;
+        last.context("no outcome")
+    }
+
     /// Entries of the kernel.
     pub fn of_kernel(&self) -> Result<Vec<Entry>> {
         self.entries(&["--dmesg"])

@@ -2,6 +2,7 @@
 //! The daemon as systemd's service: overridden, killed, started, and what systemd knows of it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ use crate::wait;
 const UNIT: &str = "livepatchd.service";
 /// Forgotten at reboot, and taken away when the scenario is over.
 pub(super) const OVERRIDES: &str = "/run/systemd/system/livepatchd.service.d";
+/// Where the daemon writes down what its successor must know.
+const RUNTIME: &str = "/run/livepatchd";
+/// What the daemon that dies on demand is told by.
+const FAULT: &str = "/run/livepatchd-fault";
 /// To a daemon that answers: BPF programs are verified by an emulated processor.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -40,6 +45,18 @@ impl Service {
     pub fn restart_with(self, lines: &str) -> Result<()> {
         self.override_with(lines)?;
         self.restart()
+    }
+
+    /// Starts the daemon that dies on demand, at this step (`livepatchd/src/act/fault.rs`); the one after it does not.
+    pub fn restart_dying_at(self, step: &str, lines: &str) -> Result<()> {
+        self.override_with(&format!(
+            "ExecStart=\nExecStart=/usr/libexec/livepatchd-faulty\nEnvironmentFile=-{FAULT}\n{lines}"
+        ))?;
+        fs::write(FAULT, format!("LIVEPATCHD_FAULT={step}:kill\n")).context(FAULT)?;
+        let restarted = self.restart();
+        // read at each start
+        fs::remove_file(FAULT).context(FAULT)?;
+        restarted
     }
 
     /// SIGTERM, and a new one.
@@ -82,10 +99,34 @@ impl Service {
         self.wait_succeeded(former, READY_WITHIN).map(drop)
     }
 
+    /// Fails if a nudge is written down that nobody has finished.
+    pub fn ensure_no_nudges_left(self) -> Result<()> {
+        let names = names(RUNTIME)?;
+        let left = names.iter().find(|name| name.starts_with("nudge-"));
+        ensure!(left.is_none(), "{left:?} is left in {RUNTIME}");
+        Ok(())
+    }
+
+    /// How many jobs are written down for the next daemon.
+    pub fn jobs_written_down(self) -> Result<usize> {
+        names(&format!("{RUNTIME}/jobs")).map(|names| names.len())
+    }
+
     /// Fails unless it runs and has always been this process.
     pub fn ensure_still(self, pid: i32) -> Result<()> {
         let now = self.pid()?;
         ensure!(now == pid, "livepatchd was {pid} and is {now}");
         Ok(())
     }
+}
+
+/// The names in a folder; none if there is no such folder.
+fn names(folder: &str) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| folder.to_owned())?,
+    };
+    entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
 }

@@ -2,11 +2,13 @@
 //! One thread of the guest, as /proc shows it, and signals to that thread alone.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::command::Call;
+use crate::wait;
 
 /// A thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +57,11 @@ impl Task {
             .find_map(|line| line.strip_prefix("State:"))
             .and_then(|state| state.trim().chars().next());
         letter.with_context(|| format!("no state of {self:?}"))
+    }
+
+    /// Waits until it is not stopped.
+    pub fn wait_not_stopped(self, bound: Duration) -> Result<()> {
+        wait::until(bound, &format!("{self:?} to be continued"), || Ok(self.state()? != 'T')).map(drop)
     }
 
     /// Which side of the running transition it is on: -1 when there is none.

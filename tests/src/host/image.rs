@@ -14,6 +14,7 @@ use super::libc_of_host;
 use super::setup::{Kernel, userland, workspace};
 use super::workplace::Workplace;
 use crate::plan::{PLAN, PROGRAMS, Plan, Purpose, SAMPLES};
+use crate::scenarios;
 
 /// Starts the plan when everything else has started. Its control group is its own to divide.
 const RUNNER_UNIT: &str = "\
@@ -100,6 +101,19 @@ fn install() -> Result<Workplace> {
     Ok(folder)
 }
 
+/// Builds the daemon that dies on demand. It has a name of its own, so that it never lies where `make install` looks.
+fn faulty_daemon() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--release", "--package", "livepatchd"])
+        .args(["--features", "fault-injection", "--bin", "livepatchd-faulty"])
+        .current_dir(workspace())
+        .status()
+        .context("cargo")?;
+    ensure!(status.success(), "cargo build ended with {status}");
+    beside_us("livepatchd-faulty")
+}
+
 /// Builds the part of the benchmark that is made of livepatchd's own code.
 fn scan_benchmark() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -135,6 +149,12 @@ pub(super) fn assemble(image: &Path, kernel: &Kernel, installed: Option<&Path>, 
     }
     if plan.purpose == Purpose::Program("bench".to_owned()) {
         archive.copy(&inside(PROGRAMS, "scan"), &scan_benchmark()?)?;
+    }
+    if let Purpose::Scenarios(names) = &plan.purpose {
+        let mut planned = names.iter().map(|name| scenarios::find(name));
+        if planned.any(|scenario| scenario.is_ok_and(|scenario| scenario.faulty)) {
+            archive.copy(&inside("/usr/libexec", "livepatchd-faulty"), &faulty_daemon()?)?;
+        }
     }
     if let Some(installed) = installed {
         archive.tree(installed)?;
