@@ -251,7 +251,7 @@ impl Model {
                 Vec::new()
             }
             TransitionEvent::RoundEnded => {
-                rounds.end_round();
+                rounds.end_round(now);
                 let Some(t) = self.transitions.get_mut(&core) else {
                     freshness.stir();
                     return Vec::new();

@@ -314,6 +314,7 @@ fn the_verdicts_of_a_first_round_survive_a_listing_from_before_it() {
     model.observe(T, Fact::Transition { core: Kernel, event });
     model.observe(T, lp(DISABLED));
     model.observe(T, lp(DISABLING));
+    model.scan_asked(T, Kernel, T);
     let changes = model.observe(
         T,
         Fact::Scan {
@@ -360,4 +361,37 @@ fn a_job_taken_up_from_an_earlier_daemon_waits_for_the_first_listing() {
         };
         assert_eq!(ask(&mut model, next), JobId(id.0 + 1));
     }
+}
+
+#[test]
+fn what_is_seen_before_the_first_round_ends_is_no_news() {
+    let in_function = |tid| {
+        let mut sighting = sighting(tid);
+        sighting.on_stack = Some("tgt_wait [tgt]".into());
+        sighting
+    };
+    let mut model = model([lp(ENABLING)]);
+    let scan = |pending: &[u32]| Fact::Scan {
+        core: Kernel,
+        patch: name("lp"),
+        direction: Patching,
+        pending: pending.iter().map(|tid| in_function(*tid)).collect(),
+        visited: 5,
+    };
+    let found = |changes: Vec<Change>| {
+        let news = changes
+            .into_iter()
+            .filter(|change| matches!(change, Change::BlockerFound(_)));
+        news.count()
+    };
+    model.scan_asked(T, Kernel, T);
+    assert_eq!(found(model.observe(T, scan(&[812, 813, 814]))), 0);
+    let end = Fact::Transition {
+        core: Kernel,
+        event: TransitionEvent::RoundEnded,
+    };
+    // the round moved some of them: those that were seen are not told before they were looked at again
+    assert_eq!(found(model.observe(T + Millis(600), end)), 0);
+    model.scan_asked(T + Millis(600), Kernel, T);
+    assert_eq!(found(model.observe(T + Millis(610), scan(&[812]))), 1);
 }

@@ -19,6 +19,8 @@ use super::{
 pub struct Rounds {
     /// Rounds that ended since the transition started.
     pub ended: u32,
+    /// When the first of them did.
+    first_end: Option<Moment>,
     current: BTreeMap<TaskKey, (String, Verdict)>,
     last: BTreeMap<TaskKey, (String, Verdict)>,
 }
@@ -35,8 +37,9 @@ impl Rounds {
     }
 
     /// The round is over.
-    pub fn end_round(&mut self) {
+    pub fn end_round(&mut self, now: Moment) {
         self.ended += 1;
+        self.first_end.get_or_insert(now);
         self.last = std::mem::take(&mut self.current);
     }
 
@@ -101,8 +104,10 @@ pub struct Transition {
 impl Transition {
     /// The kernel's first round takes about this long on an idle machine; a scan before its end reports every task.
     const FIRST_ROUND: Millis = Millis(30);
-    /// A task that merely runs is told as a blocker only after it did so for this long: it usually moves by itself.
-    const RUNNING_IS_NEWS_AFTER: Millis = Millis(1_000);
+    /// A task is told as a blocker only after it was one for this long, if it merely runs (it usually moves by itself), or if
+    /// no round is known to have ended before it was looked at: until then every task is pending and none holds anything
+    /// back, and on a busy machine the first round takes half a second.
+    const NEWS_AFTER: Millis = Millis(1_000);
 
     /// A transition that was seen to run for the first time at `now`.
     pub fn new(patch: PatchName, direction: Direction, now: Moment) -> Self {
@@ -159,7 +164,7 @@ impl Transition {
             );
         }
         self.total = visited.max(self.pending());
-        let mut changes = self.tell_new(now);
+        let mut changes = self.tell_new(now, rounds);
         let moved = !before.is_empty();
         changes.extend(before.into_values().filter_map(|gone| self.tell_moved(now, gone)));
         if moved || first {
@@ -178,7 +183,7 @@ impl Transition {
             blocker.verdict = rounds.verdict(blocker.sighting.key).cloned();
             (blocker.reason, blocker.function) = explain(&blocker.sighting, blocker.verdict.as_ref(), functions);
         }
-        self.tell_new(now)
+        self.tell_new(now, rounds)
     }
 
     /// Says it if no task moved for `stall_after`.
@@ -218,11 +223,12 @@ impl Transition {
             .collect()
     }
 
-    fn tell_new(&mut self, now: Moment) -> Vec<Change> {
+    fn tell_new(&mut self, now: Moment, rounds: &Rounds) -> Vec<Change> {
+        let tried = rounds.first_end.is_some_and(|end| self.last_scan >= Some(end));
         let Self { blockers, told, .. } = self;
         let news = blockers.values().filter(|b| {
-            let transient = matches!(b.reason, Reason::Running | Reason::Unknown)
-                && now.since(b.first_seen) < Self::RUNNING_IS_NEWS_AFTER;
+            let doubtful = !tried || matches!(b.reason, Reason::Running | Reason::Unknown);
+            let transient = doubtful && now.since(b.first_seen) < Self::NEWS_AFTER;
             !transient && !told.get(&b.sighting.key).is_some_and(|t| t.contains(&b.reason))
         });
         let news: Vec<_> = news.cloned().collect();
