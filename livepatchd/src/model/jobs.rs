@@ -19,6 +19,8 @@ use super::{
 
 /// Writes that the kernel may refuse in one phase before the job gives up.
 const WRITE_TRIES: u32 = 3;
+/// A reversal has at least so long, however short the job's own time was: the kernel looks at tasks once a second.
+const REVERSAL_TIME: Millis = Millis(10_000);
 /// Time for a module to be unloaded before the job ends without that.
 const UNLOAD_TIME: Millis = Millis(15_000);
 
@@ -312,7 +314,7 @@ impl Job {
         self.begun = false;
         self.force = false;
         self.refused_writes = 0;
-        self.deadline = now + self.options.timeout;
+        self.deadline = now + self.options.timeout.max(REVERSAL_TIME);
     }
 
     /// Ends; what went wrong last is told after what went wrong first.
