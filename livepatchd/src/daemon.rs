@@ -173,7 +173,8 @@ impl Daemon {
                 changes.extend(self.model.observe(now, fact));
             }
         }
-        self.publish(&changes);
+        // also that there is nothing to tell of
+        self.show(&changes);
     }
 
     fn step(&mut self, mut batch: Vec<Event>, inbox: &mut mpsc::UnboundedReceiver<Event>) {
@@ -216,9 +217,12 @@ impl Daemon {
     }
 
     fn publish(&mut self, changes: &[Change]) {
-        if changes.is_empty() {
-            return;
+        if !changes.is_empty() {
+            self.show(changes);
         }
+    }
+
+    fn show(&mut self, changes: &[Change]) {
         for change in changes {
             journal::tell(change, &self.model);
             self.keep(change);
