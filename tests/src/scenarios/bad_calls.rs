@@ -76,7 +76,7 @@ fn wrong_types(guest: &Guest) -> Result<()> {
         ("ApplyWith", &["sa{sv}", file, "1", "nudge", "u", "1"]),
         ("RevertWith", &["sa{sv}", "lp", "1", "colour", "s", "red"]),
         ("Nudge", &["b", "true"]),
-        ("ListBlockers", &["i", "-1"]),
+        ("ListBlockers", &["i", "5"]),
         ("ListPatches", &["s", "lp"]),
     ];
     for (method, words) in calls {
@@ -96,7 +96,7 @@ fn wrong_types(guest: &Guest) -> Result<()> {
 
 /// Passes a file that a shell opens.
 fn apply_fd(guest: &Guest, from: &str, name: &str) -> Result<Output> {
-    let line = format!("exec busctl call {NAME} {PATH} {NAME} ApplyFd 'hsa{{sv}}' 3 '{name}' 0 3<{from}");
+    let line = format!("exec busctl call {NAME} {PATH} {NAME} ApplyFd 'hsa{{sv}}' 3 '{name}' 0 3< {from}");
     let call = guest.call("bash", ["-c", &line]);
     call.env("SYSTEMD_LOG_LEVEL", "debug")
         .env("SYSTEMD_LOG_TARGET", "console")

@@ -66,7 +66,14 @@ fn reads(guest: &Guest) -> Result<()> {
         &["status", "--json"],
     ];
     for words in readings {
-        guest.ctl().call(words.iter().copied()).user(USER).ok()?;
+        let told = guest.ctl().call(words.iter().copied()).user(USER).run()?;
+        // 3: it says that the transition is stalled
+        ensure!(
+            matches!(told.code, 0 | 3) && !told.stdout.is_empty(),
+            "{words:?} ended with {}: {}",
+            told.code,
+            told.stderr
+        );
     }
     let stacks = ["blockers", "--stacks", "--json"];
     let text = guest.ctl().call(stacks).user(USER).ok()?;
