@@ -35,7 +35,7 @@ pub enum Unavailable {
     Btf(#[from] BtfError),
     /// The kernel refuses maps or programs: no rights, or no BPF.
     #[error("BPF cannot be used: {0}")]
-    Load(#[from] aya::EbpfError),
+    Load(String),
 }
 
 /// What this kernel gives by BPF.
@@ -75,7 +75,7 @@ pub fn load() -> Result<BpfSource, Unavailable> {
     if !debug {
         loader.map_max_entries(log::MAP, 4096);
     }
-    let mut object = loader.load(OBJECT)?;
+    let mut object = loader.load(OBJECT).map_err(|why| Unavailable::Load(words(&why)))?;
 
     let mut lost_knowledge = Vec::new();
     let events = if offsets.has(Offset::TaskPatchState) {
@@ -168,10 +168,7 @@ fn attach(object: &mut Ebpf, index: &AyaBtf, tracer: &Tracer) -> Result<Attachme
             .map(Attachment::Exit),
         _ => return Err("not in the object".to_owned()),
     };
-    attachment.map_err(|why| match why {
-        ProgramError::Btf(aya::BtfError::UnknownBtfTypeName { .. }) => "not traceable in this kernel".to_owned(),
-        other => words(&other),
-    })
+    attachment.map_err(|why| refusal(&why))
 }
 
 fn scanner(mut object: Ebpf, index: &AyaBtf, offsets: &Offsets) -> Result<Scanner, String> {
@@ -189,13 +186,23 @@ fn scanner(mut object: Ebpf, index: &AyaBtf, offsets: &Offsets) -> Result<Scanne
         .ok_or_else(|| "not in the object".to_owned())?
         .try_into()
         .map_err(|why: ProgramError| words(&why))?;
-    program.load("task", index).map_err(|why| words(&why))?;
+    program.load("task", index).map_err(|why| refusal(&why))?;
     Ok(Scanner::new(
         object,
         request,
         granules,
         offsets.has(Offset::TaskPatchState),
     ))
+}
+
+/// Why a program is not in the kernel, for administrators.
+fn refusal(error: &ProgramError) -> String {
+    let full = words(error);
+    match error {
+        ProgramError::Btf(aya::BtfError::UnknownBtfTypeName { .. }) => "not traceable in this kernel".to_owned(),
+        ProgramError::LoadError { io_error, .. } => format!("the kernel refuses the program: {io_error}"),
+        _ => full,
+    }
 }
 
 /// An error with its causes on one line; in full (with the verifier's output) only to those who debug.
