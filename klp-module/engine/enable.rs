@@ -8,12 +8,12 @@ use kernel::{prelude::*, sync::Arc};
 use super::{
     objects,
     patch::{Patch, Registered},
+    replace,
     state::{Core, CORE, REDIRECT},
     transition,
 };
 use crate::{
     kernel_api::{
-        self,
         description::{Description, Moment},
         dir::Event,
         ftrace::Redirect,
@@ -27,10 +27,6 @@ use crate::{
 pub(crate) fn enable(description: Description) -> Result {
     if description.objects().any(|object| !object.has_funcs()) {
         return Err(EINVAL);
-    }
-    if description.replace() {
-        pr_err!("'{}': atomic replace is not supported\n", description.module().name());
-        return Err(kernel_api::unsupported());
     }
     description.module().get()?;
     let id = fresh_id(description.module()).inspect_err(|_| description.module().put())?;
@@ -80,14 +76,16 @@ fn enable_registered(registered: Registered) -> Result<(), Refused> {
             Err(err) => return Err((Some(registered), err)),
         }
     }
-    if let Err(err) = core.advance(phase::Event::Enable(patch.id)) {
+    // Room first: a vector that cannot keep a patch would drop its directories, which must not happen under this lock.
+    let room = core.patches.reserve(1, GFP_KERNEL).map_err(Error::from);
+    if let Err(err) = room.and_then(|()| core.advance(phase::Event::Enable(patch.id))) {
         return Err((Some(registered), err));
     }
     pr_notice!("enabling patch '{}'\n", &*patch.name);
-    if let Err(err) = core.patches.push(registered, GFP_KERNEL) {
-        // The vector dropped what it could not keep, directories included.
+    if core.patches.push(registered, GFP_KERNEL).is_err() {
+        // Not with the room made above.
         let _ = core.advance(phase::Event::Arrived);
-        return Err((None, err.into()));
+        return Err((None, ENOMEM));
     }
     let begun = begin(&mut core, &mut redirect, &patch, &resolved);
     if begun.is_ok() {
@@ -131,6 +129,7 @@ fn begin(
             pr_warn!("failed to patch object '{}'\n", object.title());
         })?;
     }
+    replace::cover(core, patch)?;
     patch.set_enabled(true);
     transition::start(core, patch, Direction::Patching)
 }

@@ -32,7 +32,8 @@ pub(crate) struct Patch {
     pub(crate) immediate: bool,
     /// In the author's order.
     pub(crate) objects: KVec<Object>,
-    replace: bool,
+    /// Stands for all patches that are there.
+    pub(crate) replace: bool,
     enabled: AtomicBool,
     in_transition: AtomicBool,
     /// Its module can never be unloaded.

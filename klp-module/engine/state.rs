@@ -7,7 +7,12 @@ use kernel::{
     sync::{global_lock, Arc},
 };
 
-use super::{handler, handler::Table, patch::Registered, tasks::Tasks};
+use super::{
+    handler,
+    handler::Table,
+    patch::{Patch, Registered},
+    tasks::Tasks,
+};
 use crate::{
     kernel_api::{ftrace::Redirect, hooks::Hooks},
     pure::{
@@ -40,6 +45,8 @@ pub(crate) struct Motion {
     pub(crate) backoff: Backoff,
     /// How often the tasks were looked at since it began or turned.
     pub(crate) looks: u32,
+    /// Tasks that the last look could not hold still.
+    pub(crate) unreached: usize,
     /// Milliseconds waited between looks since tasks were last signalled.
     pub(crate) waited: u32,
     /// The administrator ended it.
@@ -106,6 +113,15 @@ impl Core {
             Phase::Idle => None,
             Phase::Moving { patch, direction } => Some((patch, direction)),
         }
+    }
+
+    /// The patch in transition itself.
+    pub(crate) fn moving_patch(&self) -> Option<Arc<Patch>> {
+        let moving = self
+            .patches
+            .iter()
+            .find(|registered| self.phase.moves(registered.patch.id));
+        moving.map(|registered| registered.patch.clone())
     }
 
     /// No patch, so that the ftrace ops may go.

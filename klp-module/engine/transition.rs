@@ -16,6 +16,7 @@ use kernel::{
 use super::{
     objects,
     patch::{Patch, Registered},
+    replace,
     state::{Core, Motion, CORE, REDIRECT},
     tasks::Tasks,
 };
@@ -36,7 +37,8 @@ use crate::{
     },
 };
 
-/// After so many looks at the tasks, those that wait on a runqueue are looked at while the machine stands.
+/// After so many looks at the tasks, those that wait on a runqueue are looked at while the machine stands: if the last look
+/// found any, because a transition may last for ever and must not stop the machine again and again for nothing.
 const LOOKS_BEFORE_SWEEP: u32 = 3;
 
 /// Milliseconds until completion is tried again when memory was short.
@@ -51,6 +53,7 @@ pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> R
         hooks: None,
         backoff: Backoff::new(),
         looks: 0,
+        unreached: 0,
         waited: 0,
         forced: false,
     });
@@ -170,8 +173,8 @@ pub(crate) fn step() -> u32 {
     };
     let unused = core.is_unused();
     drop(core);
-    if let Some(gone) = gone {
-        gone.release();
+    for registered in gone {
+        registered.release();
     }
     if unused {
         // May wait long for whoever is inside the trampoline; only those who want the ops themselves wait for it.
@@ -199,7 +202,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     }
     let before = tasks.moves();
     let pending = |task: usize| tasks.is_patched(task) != tasks.target_patched();
-    let mut left = 0usize;
+    let (mut left, mut unreached) = (0usize, 0usize);
     // Whoever is running now. An idle task is not in the task list: it is counted here.
     task::each_running(|task| {
         if pending(task.key()) && table.try_move(&tasks, &task, None) != Verdict::Moved && task.is_idle() {
@@ -207,7 +210,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
         }
     });
     motion.looks = motion.looks.saturating_add(1);
-    if motion.looks > LOOKS_BEFORE_SWEEP {
+    if motion.looks > LOOKS_BEFORE_SWEEP && motion.unreached > 0 {
         task::sweep(|task| {
             if pending(task.key()) {
                 table.try_move(&tasks, &task, None);
@@ -222,6 +225,9 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
         let verdict = task
             .if_blocked(|task| table.try_move(&tasks, &task, None))
             .unwrap_or(Verdict::Running);
+        if verdict == Verdict::Running {
+            unreached = unreached.saturating_add(1);
+        }
         if verdict != Verdict::Moved {
             left = left.saturating_add(1);
             report(patch, &task, verdict);
@@ -230,6 +236,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
             }
         }
     });
+    motion.unreached = unreached;
     if left == 0 {
         return Look::Arrived;
     }
@@ -263,24 +270,32 @@ fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
     task.report(why, function);
 }
 
-/// Every task has moved. Returns the patch when that was its end.
-fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Direction) -> Result<Option<Registered>> {
+/// Every task has moved. Returns the patches whose end that was: the one that was taken back, or those that were replaced.
+fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Direction) -> Result<KVec<Registered>> {
     thread::debug(&patch.name, c"completing ", transition_of(direction));
     let patched = patch.patched_objects()?;
     if cfg!(any(klp_rs_without = "fork", klp_rs_without = "haste")) {
         // As if the thread lost its CPU: children that are forked now must be where their parents are.
         fsleep(Delta::from_millis(100));
     }
+    let mut gone = KVec::with_capacity(1, GFP_KERNEL)?;
     let (motion, phase) = (core.motion.take(), core.phase);
     core.advance(phase::Event::Arrived)?;
     let told = match direction {
+        Direction::Patching if patch.replace => replace::replace(core, redirect, patch).map(|replaced| gone = replaced),
         Direction::Patching => core.publish(),
         Direction::Unpatching => objects::unpatch(core, redirect, patch, None),
     };
+    let forced = motion.as_ref().is_some_and(|motion| motion.forced);
     if let Err(err) = told {
         // The handler still has what it had: so has the core.
         (core.motion, core.phase) = (motion, phase);
         return Err(err);
+    }
+    if forced {
+        // Somebody may still be in the functions of those that go.
+        gone.iter()
+            .for_each(|registered| registered.patch.forced.store(true, Ordering::Relaxed));
     }
     for index in patched {
         let Some(object) = patch.objects.get(index) else {
@@ -297,14 +312,17 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     // Only after the table was replaced: until then children inherited through the hooks. And after everybody was told:
     // unregistering them takes longer than all the rest.
     drop(motion);
-    let place = core
-        .patches
-        .iter()
-        .position(|registered| registered.patch.id == patch.id);
-    match (direction, place) {
-        (Direction::Unpatching, Some(place)) => Ok(core.patches.remove(place).ok()),
-        _ => Ok(None),
+    if let Direction::Unpatching = direction {
+        let place = core
+            .patches
+            .iter()
+            .position(|registered| registered.patch.id == patch.id);
+        if let Some(Ok(registered)) = place.map(|place| core.patches.remove(place)) {
+            // Its room was made above.
+            let _ = gone.push(registered, GFP_KERNEL);
+        }
     }
+    Ok(gone)
 }
 
 fn announce(core: &Core, patch: &Patch, event: Event) {

@@ -16,6 +16,7 @@ end=$(($(now) + seconds * 1000 - 2000))
 cycles=0
 reversed=0
 stacked=0
+replaced=0
 slowest=0
 late=0
 
@@ -32,8 +33,6 @@ settle() {
     waited=$(($(now) - begun))
     [ $waited -le $slowest ] || slowest=$waited
 }
-
-write() { { echo "$1" >"$2"; } 2>/dev/null; }
 
 leave() {
     write 0 $K/$1/enabled
@@ -69,7 +68,13 @@ while [ "$(now)" -lt "$end" ]; do
         fi
         ;;
     3)
-        usleep 1000
+        # Replaced: while it is on its way, or when it has arrived.
+        [ $((cycles % 8)) = 3 ] || settle agree_v2
+        until load agree_v3 replace=1 2>/dev/null; do settle agree_v2 || break; done
+        settle agree_v3 && replaced=$((replaced + 1))
+        unload agree_v2
+        leave agree_v3
+        continue
         ;;
     *)
         settle agree_v2
@@ -84,12 +89,13 @@ wait $storm
 cat /proc/agree/count
 set -- $(cat /proc/agree/count)
 calls=$2 mixed=$4 v1=$6 v2=$8
-echo "     cycles $cycles, reversals $reversed, stacked $stacked, slowest ${slowest} ms, late $late"
+echo "     cycles $cycles, reversals $reversed, stacked $stacked, replaced $replaced, slowest ${slowest} ms, late $late"
 check "no call saw two versions" [ "$mixed" = 0 ]
 check "at least ${LEAST:-100000} calls" [ "$calls" -ge "${LEAST:-100000}" ]
 check "both versions were called" [ "$v1" -gt 100 -a "$v2" -gt 100 ]
 check "transitions turned round" [ "$reversed" -gt 0 ]
 check "patches were stacked" [ "$stacked" -gt 0 ]
+check "patches were replaced" [ "$replaced" -gt 0 ]
 check "no transition was late" [ "$late" = 0 ]
 until_ "the target unloads" 20 rmmod agree
 until_ "klp_rs unloads" 50 rmmod klp_rs

@@ -115,6 +115,22 @@ fn what_an_unpatched_task_must_leave_is_the_layer_below_or_the_original() {
     assert_eq!(found, [below[0].old.body]);
 }
 
+#[test]
+fn a_replacing_patch_brings_the_original_back_where_it_has_nothing() {
+    let below = layer(1, 0, false);
+    let layers = [below, Layer::original(2, &below)];
+    let slots = table(&layers, Some((2, Direction::Patching)));
+    assert_eq!(choose(&slots, below.ip, || true), 0);
+    assert_eq!(choose(&slots, below.ip, || false), start(1, 0));
+    // To go there a task must leave the replaced function, to come back the original.
+    let mut found = Vec::new();
+    affected(&layers, 2, false, |range| found.push((range.start, range.end)));
+    assert_eq!(found, [below.new.body, below.new.cold]);
+    found.clear();
+    affected(&layers, 2, true, |range| found.push((range.start, range.end)));
+    assert_eq!(found, [below.old.body]);
+}
+
 proptest! {
     #[test]
     fn every_function_is_found_and_no_other(funcs in 1..60u32, other in 100..200u32) {

@@ -43,6 +43,11 @@ impl Journal {
             .collect())
     }
 
+    /// Entries of the kernel.
+    pub fn of_kernel(&self) -> Result<Vec<Entry>> {
+        self.entries(&["--dmesg"])
+    }
+
     fn entries(&self, filter: &[&str]) -> Result<Vec<Entry>> {
         // What was sent before is written before we read.
         Call::new("journalctl", ["--sync"]).ok()?;
@@ -66,6 +71,14 @@ impl Entry {
     /// A field's text; none when there is no such field, or it is no text.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str()
+    }
+
+    /// When it was said, in microseconds since boot; when it arrived, for a sender that does not say.
+    pub fn micros(&self) -> Option<u64> {
+        let when = self
+            .field("_SOURCE_MONOTONIC_TIMESTAMP")
+            .or(self.field("__MONOTONIC_TIMESTAMP"))?;
+        when.parse().ok()
     }
 
     /// The line a person reads.
