@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The one writer to the ring buffer.
 //!
-//! Verdicts come with scheduler locks held: they are submitted without a wake-up and leave the end of the buffer free. Transition records
-//! wake the daemon, whatever it did before. What does not fit is counted.
+//! Verdicts come with scheduler locks held: they are submitted without a wake-up and leave the end of the buffer free.
+//! Transition records wake the daemon, whatever it did before. What does not fit is counted.
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
@@ -72,7 +72,8 @@ pub(crate) fn verdict(task: Task, verdict: i32, function: u64) {
         return;
     };
     let record = entry.as_mut_ptr();
-    // SAFETY: the entry has room for the record, which is plain integers; the name is read through a helper that faults safely
+    // SAFETY: the entry has room for the record, which is plain integers; the name is read through a helper that faults
+    // safely
     unsafe {
         record.write(core::mem::zeroed());
         (*record).kind = KIND_VERDICT;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Loads the programs, each on its own: what one kernel lacks is left out and named.
 //!
-//! Blocks for some fifty milliseconds (half a second under emulation): call it on a thread of its own. Everything that it parses, up to 30 MiB, is
-//! dropped before it returns, and given back to the system.
+//! Blocks for some fifty milliseconds (half a second under emulation): call it on a thread of its own. Everything that
+//! it parses, up to 30 MiB, is dropped before it returns, and given back to the system.
 
 use aya::{
     Btf as AyaBtf, Ebpf, EbpfLoader,
@@ -105,8 +105,8 @@ pub fn load() -> Result<BpfSource, Unavailable> {
 
 /// Has the allocator return large blocks to the system as soon as they are freed, from now on and in the whole process.
 ///
-/// By default glibc takes the size of the largest block freed so far (all of BTF, here) for one that will be wanted again: a daemon of 6 MiB would
-/// stay at 22 MiB. Other allocators have no such habit.
+/// By default glibc takes the size of the largest block freed so far (all of BTF, here) for one that will be wanted
+/// again: a daemon of 6 MiB would stay at 22 MiB. Other allocators have no such habit.
 fn give_back_what_is_freed() {
     /// glibc's own initial value.
     const THRESHOLD: libc::c_int = 128 * 1024;
