@@ -30,7 +30,11 @@ module! {
 
 /// The parameter of this name.
 fn signal_after_ms() -> u32 {
-    *module_parameters::signal_after_ms.value()
+    /// A reference on 7.2, a number on 7.3.
+    fn number(value: impl core::borrow::Borrow<u32>) -> u32 {
+        *value.borrow()
+    }
+    number(module_parameters::signal_after_ms.value())
 }
 
 struct KlpRs {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Builds the BPF programs with the cargo and rustc in use and hands the object to `observe/bpf`.
 //!
-//! A dozen lines instead of aya-build, which wants rustup or a nightly compiler and prints cargo's progress as warnings. BPF has no
-//! precompiled `core`, so it is built from source: that needs `rust-src`, `bpf-linker`, and `RUSTC_BOOTSTRAP` for the child only.
+//! Not with aya-build, which wants rustup or a nightly compiler and prints cargo's progress as warnings. BPF has no precompiled `core`, so it is built from source: that needs `rust-src`, `bpf-linker`, and
+//! `RUSTC_BOOTSTRAP` for the child only.
 
 use std::{
     env,

@@ -37,8 +37,7 @@ scenarios=0
 # shellcheck disable=SC2046 # a list of words
 "$cargo" run --quiet --release --package livepatch-tests --bin vm -- test $(printf -- '--kernel %s ' $kernels) >"$log" || scenarios=$?
 grep -v -E '^ok |^[0-9]+ passed, [0-9]+ failed$' "$log" || true
-tail -n 1 "$log" | awk -v before="$counts" '
-    { split(before, count, " "); passed = $1; failed = $3 }
-    !/^[0-9]+ passed, [0-9]+ failed$/ { passed = 0; failed = 1 }
-    END { printf "%d passed, %d failed\n", count[1] + passed, count[2] + failed }'
+awk -v before="$counts" '
+    /^[0-9]+ passed, [0-9]+ failed$/ { passed = $1; failed = $3; counted = 1 }
+    END { split(before, count, " "); printf "%d passed, %d failed\n", count[1] + passed, count[2] + failed + !counted }' "$log"
 [ "$unit_tests" = 0 ] && [ "$scenarios" = 0 ]

@@ -8,15 +8,20 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::task::COMM_LEN;
 
-/// Bytes of the ring buffer: 2,048 verdicts. The daemon maps it, so it counts (twice: the mapping repeats) in its RSS.
-pub const RING_BYTES: u32 = 256 * 1024;
+/// Bytes of the ring buffer: 4,000 verdicts. The daemon maps it, so it counts (twice: the mapping repeats) in its RSS.
+pub const RING_BYTES: u32 = 512 * 1024;
 /// The end of the ring buffer that verdicts leave free, so that a flood of them never hides the end of the round.
 pub const RING_RESERVE: u32 = 8 * 1024;
+/// What is left free by verdicts of a thread on itself: the scheduler asks for them whenever the thread goes to sleep,
+/// so that a busy one could fill the buffer before the next round judges the others.
+pub const RING_RESERVE_FROM_SELF: u32 = RING_BYTES / 4 * 3;
 
-/// [`TransitionRecord::kind`]: about to start (entry of `kernel/livepatch/transition.c: klp_start_transition`). A reversal starts again, but the compiler may
-/// have given it its own copy of that function: then only [`KIND_REVERSED`] tells of it.
+/// [`TransitionRecord::kind`]: about to start (entry of `kernel/livepatch/transition.c: klp_start_transition`). A
+/// reversal starts again, but the compiler may have given it its own copy of that function: then only [`KIND_REVERSED`]
+/// tells of it.
 pub const KIND_STARTED: u32 = 1;
-/// Every pending task was tried once (exit of `klp_try_complete_transition`, or in its midst: see `livepatch-ebpf/src/round_ends.rs`).
+/// Every pending task was tried once (exit of `klp_try_complete_transition`, or in its midst: see
+/// `livepatch-ebpf/src/round_ends.rs`).
 pub const KIND_ROUND_ENDED: u32 = 2;
 /// The transition is over (exit of `klp_complete_transition`); its last round's end comes before or after it.
 pub const KIND_COMPLETED: u32 = 3;

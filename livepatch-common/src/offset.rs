@@ -7,8 +7,8 @@
 /// An offset that this kernel's BTF does not name.
 pub const UNKNOWN: u32 = u32::MAX;
 
-/// The table as user space hands it over. For each [`Offset`] two words: bytes from the start of the structure, then how many bytes to
-/// read (`task->on_cpu` has four in 6.18 and one in 7.2).
+/// The table as user space hands it over. For each [`Offset`] two words: bytes from the start of the structure, then
+/// how many bytes to read (`task->on_cpu` has four in 6.18 and one in 7.2).
 pub type Table = [u32; 2 * Offset::COUNT];
 
 /// The table of a kernel of which nothing is known.

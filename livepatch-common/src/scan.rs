@@ -25,8 +25,9 @@ pub struct ScanRequest {
 
 /// Kernel text marked by the 16 bytes, modulo 32 MiB: one bit each.
 ///
-/// A filter, not an answer: an address may be marked because of one 32 MiB away (vmlinux and modules are further apart), so user space looks
-/// again at what the filter lets pass. In exchange the program tests an address with one load, and the number of functions has no limit.
+/// A filter, not an answer: an address may be marked because of one 32 MiB away (vmlinux and modules are further
+/// apart), so user space looks again at what the filter lets pass. In exchange the program tests an address with one
+/// load, and the number of functions has no limit.
 pub type Granules = [u64; 1 << (GRANULE_BITS - 6)];
 
 /// Bits in [`Granules`]: 16 bytes times 2^21 are the 32 MiB that hold the text of a distribution's vmlinux.

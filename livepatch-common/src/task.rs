@@ -63,8 +63,8 @@ pub struct TaskHead {
     pub tgid: u32,
     /// `task->flags`, see `PF_*`.
     pub flags: u32,
-    /// `task->start_boottime`: nanoseconds of `CLOCK_BOOTTIME`. Field 22 of `/proc/TID/stat` is this in clock ticks, rounded down,
-    /// in the reader's time namespace (`fs/proc/array.c: do_task_stat`).
+    /// `task->start_boottime`: nanoseconds of `CLOCK_BOOTTIME`. Field 22 of `/proc/TID/stat` is this in clock ticks,
+    /// rounded down, in the reader's time namespace (`fs/proc/array.c: do_task_stat`).
     pub start_time: u64,
     /// `task->comm`, NUL-padded.
     pub comm: [u8; COMM_LEN],
@@ -86,7 +86,8 @@ pub struct TaskHead {
     pub uid: u32,
     /// Its patch state, see `PATCH_STATE_*`.
     pub patch_state: i32,
-    /// Id of its cgroup in the default hierarchy (`task->cgroups->dfl_cgrp->kn->id`), the inode number of its directory.
+    /// Id of its cgroup in the default hierarchy (`task->cgroups->dfl_cgrp->kn->id`), the inode number of its
+    /// directory.
     pub cgroup: u64,
     /// Stack entries that follow, innermost first; negative: the error number of `bpf_get_task_stack`.
     pub stack_len: i32,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! fexit `klp_check_and_switch_task(task, arg)`: the kernel's own verdict on a task, with its reason.
 //!
-//! `*(char **)arg` names the function, but only when the verdict is that the task sleeps in one: otherwise it was never written. Runs with the task's
-//! `pi_lock` and, if it is queued, its run queue's lock held (`kernel/sched/core.c: task_call_func`). Idle tasks are seen only here.
+//! `*(char **)arg` names the function, but only when the verdict is that the task sleeps in one: otherwise it was never
+//! written. Runs with the task's `pi_lock` and, if it is queued, its run queue's lock held (`kernel/sched/core.c:
+//! task_call_func`). Idle tasks are seen only here.
 
 use aya_ebpf::{cty::c_void, helpers::bpf_probe_read_kernel, macros::fexit, programs::FExitContext};
 use livepatch_common::kernel::VERDICT_SLEEPING;

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The one writer to the ring buffer.
 //!
-//! Verdicts come with scheduler locks held: they are submitted without a wake-up and leave the end of the buffer free. Transition records
-//! wake the daemon, whatever it did before. What does not fit is counted.
+//! Verdicts come with scheduler locks held: they are submitted without a wake-up and leave the end of the buffer free.
+//! Transition records wake the daemon, whatever it did before. What does not fit is counted.
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel_str},
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str},
+    },
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
 use livepatch_common::{
-    event::{FUNCTION_LEN, KIND_VERDICT, RING_BYTES, RING_RESERVE, TransitionRecord, VerdictRecord},
+    event::{
+        FUNCTION_LEN, KIND_VERDICT, RING_BYTES, RING_RESERVE, RING_RESERVE_FROM_SELF, TransitionRecord, VerdictRecord,
+    },
     offset::Offset,
     task::known,
 };
@@ -47,7 +52,18 @@ pub(crate) fn transition(kind: u32) {
 /// verdict names none.
 #[inline(always)]
 pub(crate) fn verdict(task: Task, verdict: i32, function: u64) {
-    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES - RING_RESERVE) {
+    let mut tid = 0_u32;
+    // SAFETY: a local variable; the helper takes no argument
+    let from_self = unsafe {
+        read(&raw mut tid, task.address(), Offset::TaskPid, 0);
+        tid == bpf_get_current_pid_tgid() as u32
+    };
+    let reserve = if from_self {
+        RING_RESERVE_FROM_SELF
+    } else {
+        RING_RESERVE
+    };
+    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES - reserve) {
         count_lost();
         return;
     }
@@ -56,7 +72,8 @@ pub(crate) fn verdict(task: Task, verdict: i32, function: u64) {
         return;
     };
     let record = entry.as_mut_ptr();
-    // SAFETY: the entry has room for the record, which is plain integers; the name is read through a helper that faults safely
+    // SAFETY: the entry has room for the record, which is plain integers; the name is read through a helper that faults
+    // safely
     unsafe {
         record.write(core::mem::zeroed());
         (*record).kind = KIND_VERDICT;

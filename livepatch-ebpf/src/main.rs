@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! livepatchd's BPF programs: who is pending, what the transition does, what the kernel thinks of each task.
 //!
-//! One file per program; `emit` alone writes to the ring buffer, `task_fields` alone reads task structures. The transition
-//! programs run with the livepatch mutex and, for verdicts, with scheduler locks held: they reserve and submit, nothing else.
+//! One file per program; `emit` alone writes to the ring buffer, `task_fields` alone reads task structures. The
+//! transition programs run with the livepatch mutex and, for verdicts, with scheduler locks held: they reserve and
+//! submit, nothing else.
 #![no_std]
 #![no_main]
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The table of offsets, written by the daemon before the programs are loaded.
 //!
-//! It lies in frozen read-only data: to the verifier each entry is a constant, so a pointer plus an offset stays a pointer
-//! to the structure, and code behind an unknown offset is never verified nor run.
+//! It lies in frozen read-only data: to the verifier each entry is a constant, so a pointer plus an offset stays a
+//! pointer to the structure, and code behind an unknown offset is never verified nor run.
 
 use livepatch_common::offset::{NOTHING_KNOWN, Offset, Table, UNKNOWN};
 

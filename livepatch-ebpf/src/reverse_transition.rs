@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! fexit `klp_reverse_transition`: the direction has changed.
 //!
-//! It calls `klp_start_transition` itself, or a copy of it that the compiler made: a start may come before this record or not.
+//! It calls `klp_start_transition` itself, or a copy of it that the compiler made: a start may come before this record
+//! or not.
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use livepatch_common::event::KIND_REVERSED;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! fentry `klp_try_complete_transition`: a round begins. With `round_ends` it stands in for `try_complete_transition`.
 //!
-//! A program at a function's exit keeps a frame on the stack while the function runs. In a kernel whose unwinder does not know such frames the
-//! thread that runs the round would find its own stack unreliable, round after round. At an entry nothing stays on the stack.
+//! A program at a function's exit keeps a frame on the stack while the function runs. In a kernel whose unwinder does
+//! not know such frames the thread that runs the round would find its own stack unreliable, round after round. At an
+//! entry nothing stays on the stack.
 
 use aya_ebpf::{
     EbpfContext as _,

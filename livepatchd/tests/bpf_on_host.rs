@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Loads the BPF programs into the kernel of this machine and asks them about real tasks.
 //!
-//! They speak for the real kernel, whatever it is; transitions need live patching and are seen in the VM. They need root and fail without:
-//! a check that could not run has not passed.
+//! They speak for the real kernel, whatever it is; transitions need live patching and are seen in the VM. They need
+//! root and fail without: a check that could not run has not passed.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::{

@@ -55,27 +55,29 @@ fetch_headers() {
 
 headers_ready() { [ -e "$root/usr/src/linux-headers-$1/.livepatchd-complete" ]; }
 
+# Called within a condition, where `set -e` does not hold: every step says itself what its failure means.
 install_kernel() {
-    if [ ! -e "$cache/kernel-$1" ]; then
-        unpacked=$(partial "kernel-$1-image")
-        mkdir "$unpacked"
-        fetch_image "$1" "$unpacked" || return 1
-        made=$(partial "kernel-$1")
-        mkdir "$made"
-        cp "$(find "$unpacked" -name 'vmlinuz*' | head -n 1)" "$made/vmlinuz"
-        cp "$(find "$unpacked" -name 'config*' -type f | head -n 1)" "$made/config"
-        as_root rm -rf "$unpacked"
+    { [ -e "$cache/kernel-$1" ] || install_image "$1"; } && { headers_ready "$1" || install_headers "$1"; }
+}
+
+install_image() {
+    unpacked=$(partial "kernel-$1-image") && made=$(partial "kernel-$1") || return 1
+    mkdir "$unpacked" "$made" &&
+        fetch_image "$1" "$unpacked" &&
+        cp "$(find "$unpacked" -name 'vmlinuz*' | head -n 1)" "$made/vmlinuz" &&
+        cp "$(find "$unpacked" -name 'config*' -type f | head -n 1)" "$made/config" &&
+        as_root rm -rf "$unpacked" &&
         publish "kernel-$1"
-    fi
-    if ! headers_ready "$1"; then
-        unpacked=$(partial "kernel-$1-headers")
-        mkdir "$unpacked"
-        fetch_headers "$1" "$unpacked" || return 1
-        as_root cp -a "$unpacked/usr/src/." "$root/usr/src/"
-        as_root cp -a "$unpacked/usr/lib/." "$root/usr/lib/"
-        as_root touch "$root/usr/src/linux-headers-$1/.livepatchd-complete"
+}
+
+install_headers() {
+    unpacked=$(partial "kernel-$1-headers") || return 1
+    mkdir "$unpacked" &&
+        fetch_headers "$1" "$unpacked" &&
+        as_root cp -a "$unpacked/usr/src/." "$root/usr/src/" &&
+        as_root cp -a "$unpacked/usr/lib/." "$root/usr/lib/" &&
+        as_root touch "$root/usr/src/linux-headers-$1/.livepatchd-complete" &&
         as_root rm -rf "$unpacked"
-    fi
 }
 
 # A week, because Debian rarely publishes a kernel more often.

@@ -20,10 +20,12 @@ if [ ! -e "$cache/$entry" ]; then
         debian_root "$root" trixie "$packages" \
             "deb $(debian_mirror Debian) trixie main" "deb $(debian_mirror Debian-Security) trixie-security main"
         as_root sh "$setup_dir/userland-configure.sh" "$root"
-        archive=$(partial "$entry")
+        unpacked=$(partial "$entry-cpio")
         # shellcheck disable=SC2016 # for the inner shell
-        as_root sh -c 'cd "$1" && find . -xdev -print0 | LC_ALL=C sort -z | cpio --quiet --null --create --format=newc' sh "$root" |
-            zstd -q -9 -T0 -o "$archive"
+        as_root sh -c 'cd "$1" && find . -xdev -print0 | LC_ALL=C sort -z | cpio --quiet --null --create --format=newc' \
+            sh "$root" >"$unpacked"
+        archive=$(partial "$entry")
+        zstd --quiet --rm -9 --threads=0 -o "$archive" "$unpacked"
         # An archive that follows must begin at a multiple of four bytes; the kernel skips zeroes in between.
         truncate -s %4 "$archive"
         as_root rm -rf --one-file-system "$root"

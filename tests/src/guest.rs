@@ -22,6 +22,7 @@ mod task;
 mod workload;
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -40,6 +41,8 @@ pub use standing::Standing;
 pub use target::{Queue, Target};
 pub use task::Task;
 pub use workload::Workload;
+
+use crate::wait;
 
 /// The machine a scenario runs in.
 #[derive(Debug, Default)]
@@ -118,6 +121,20 @@ impl Guest {
     /// How modules, patches and the daemon stand, to see later that nothing has changed.
     pub fn standing(&self) -> Result<Standing> {
         Standing::now()
+    }
+
+    /// Starts the daemon anew and waits until it has all its means: BPF programs are loaded beside its start.
+    pub fn restart_daemon(&self) -> Result<()> {
+        const LOADED_WITHIN: Duration = Duration::from_secs(30);
+        let journal = self.journal()?;
+        self.call("systemctl", ["restart", "livepatchd"])
+            .within(LOADED_WITHIN)
+            .ok()?;
+        wait::until(LOADED_WITHIN, "the daemon to follow transitions by BPF", || {
+            let entries = journal.of_unit("livepatchd")?;
+            Ok(entries.iter().any(|entry| entry.message().contains("by BPF")))
+        })
+        .map(drop)
     }
 
     /// Release of the running kernel, such as `7.2.12+deb13-cloud-amd64`.

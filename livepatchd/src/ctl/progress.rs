@@ -81,8 +81,12 @@ impl Progress {
         for blocker in blockers {
             let text = text::blocker(blocker);
             if self.said.get(&blocker.tid) != Some(&text) {
-                let pending = text::pending(job.pending, job.total);
-                self.output.note(&format!("{}: {pending}: {text}", job.patch));
+                // blockers may be known before the job's count is
+                let count = match job.pending {
+                    0 => String::new(),
+                    pending => format!("{}: ", text::pending(pending, job.total)),
+                };
+                self.output.note(&format!("{}: {count}{text}", job.patch));
                 self.said.insert(blocker.tid, text);
             }
         }

@@ -136,6 +136,7 @@ async fn follow_bpf(
     };
     bpf_tells.store(true, Ordering::Relaxed);
     is_ready.send_replace(true);
+    tracing::info!("following transitions by BPF");
     // a transition may have begun while the programs were being attached
     reporter.stir_all();
     loop {

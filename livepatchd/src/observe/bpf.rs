@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Pending tasks, transition events and the kernel's verdicts, by BPF.
 //!
-//! [`load::load`] once, on a blocking thread; then [`scan::Scanner`] answers questions about all tasks, and [`events::Events`] tells what
-//! transitions do. Nothing here polls: without a transition nothing wakes. What a kernel does not tell is said once, in words, by
-//! [`lost::Lost`], and is never guessed. No decisions: facts in the model's words come out.
+//! [`load::load`] once, on a blocking thread; then [`scan::Scanner`] answers questions about all tasks, and
+//! [`events::Events`] tells what transitions do. Nothing here polls: without a transition nothing wakes. What a kernel
+//! does not tell is said once, in words, by [`lost::Lost`], and is never guessed. No decisions: facts in the model's
+//! words come out.
 
 pub mod btf;
 pub mod events;

@@ -38,6 +38,7 @@ fn service(guest: &Guest) -> Result<()> {
         ready.push(Duration::from_micros(active.saturating_sub(began)));
     }
     guest.note(&format!("ready after start: {}", seconds(median(ready))));
+    guest.restart_daemon()?;
     let pid = unit_property(guest, "ExecMainPID")?;
     // BPF programs are loaded beside the start; their threads end after ten seconds without work
     let loaded = || Ok(threads(pid)?.len() == 1);
@@ -99,7 +100,7 @@ fn stuck_reader(guest: &Guest) -> Result<()> {
             guest.call("kpatch", ["load", &file]).within(LONG).ok().map(drop)
         })?);
     }
-    guest.call("systemctl", ["start", "livepatchd"]).ok()?;
+    guest.restart_daemon()?;
     let (ours, alone, kpatch) = (median(ours), median(alone), median(kpatch));
     guest.note(&format!(
         "stuck reader, apply to complete: livepatchd {}, kernel alone {} ({:.1} times), kpatch load {} ({:.1} times)",

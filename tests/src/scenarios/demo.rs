@@ -51,7 +51,7 @@ fn kernel_alone(guest: &Guest) -> Result<Duration> {
     patch.set_enabled(false)?;
     patch.wait_reverted(SOON)?;
     guest.call("rmmod", ["lp"]).within(SOON).ok()?;
-    guest.call("systemctl", ["start", "livepatchd"]).ok()?;
+    guest.restart_daemon()?;
     Ok(took)
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reads the kernel's BTF: where a member of a structure is, and which type a function has.
 //!
-//! Not a general reader: two questions, asked once at start, of five megabytes that must not stay in memory. The crates for it build an
-//! object per type (15 to 40 MB, and up to 0.2 s natively) or map the file, which kernels before 6.16 do not allow. Every length and
-//! offset is checked: damaged BTF is an error, never a panic.
+//! Not a general reader: two questions, asked once at start, of five megabytes that must not stay in memory. The crates
+//! for it build an object per type (15 to 40 MB, and up to 0.2 s natively) or map the file, which 6.12 does not
+//! allow. Every length and offset is checked: damaged BTF is an error, never a panic.
 
 use std::{fs, io};
 
@@ -14,7 +14,8 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// `BTF_MAGIC` (`include/uapi/linux/btf.h`).
 pub(super) const MAGIC: u16 = 0xeb9f;
-/// Members of anonymous structures are looked for this deep: `task_struct` needs one level, where its layout is randomised.
+/// Members of anonymous structures are looked for this deep: `task_struct` needs one level, where its layout is
+/// randomised.
 const MAX_NESTING: u32 = 8;
 /// Typedefs and qualifiers are followed this far (`kernel/bpf/btf.c: MAX_RESOLVE_DEPTH`).
 const MAX_CHAIN: u32 = 32;

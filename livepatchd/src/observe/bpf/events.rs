@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What transitions do and what the kernel thinks of each task, from the ring buffer, as facts.
 //!
-//! Sleeps until the kernel wakes it: at the start of a transition, at the end of each of its rounds, at its end. Verdicts of a round
-//! are read with the round's end, in the order in which the kernel gave them. A record that cannot be read is counted as lost.
+//! Sleeps until the kernel wakes it: at the start of a transition, at the end of each of its rounds, at its end.
+//! Verdicts of a round are read with the round's end, in the order in which the kernel gave them. A record that cannot
+//! be read is counted as lost.
 
 use std::io;
 

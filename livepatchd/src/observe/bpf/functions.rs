@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The kernel functions that programs attach to, as aya wants to know them.
 //!
-//! aya takes a whole BTF and asks it nothing but the id of one function; reading the kernel's a second time for that would double the time and
-//! the memory of a start. So it gets one with the same ids and nothing else.
+//! aya takes a whole BTF and asks it nothing but the id of one function; reading the kernel's a second time for that
+//! would double the time and the memory of a start. So it gets one with the same ids and nothing else.
 
 use super::btf::{BtfError, MAGIC, kind};
 

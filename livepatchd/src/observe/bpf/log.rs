@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Debug lines of the BPF programs themselves, passed on to the daemon's log.
 //!
-//! Only where debug logging is on when the programs are loaded: otherwise the verifier drops the lines as dead code and their buffer
-//! is never mapped. No program logs under a scheduler lock.
+//! Only where debug logging is on when the programs are loaded: otherwise the verifier drops the lines as dead code and
+//! their buffer is never mapped. No program logs under a scheduler lock.
 
 use std::io;
 

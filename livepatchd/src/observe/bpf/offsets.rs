@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The running kernel's offsets, and what follows from each one that it lacks.
 //!
-//! A field that BTF does not name is unknown, not zero. Without identity, flags or state no scan is possible; everything else
-//! costs a piece of knowledge, named in [`CONSEQUENCES`], and whatever protects a task from a nudge is then assumed.
+//! A field that BTF does not name is unknown, not zero. Without identity, flags or state no scan is possible;
+//! everything else costs a piece of knowledge, named in [`CONSEQUENCES`], and whatever protects a task from a nudge is
+//! then assumed.
 
 use livepatch_common::{
     offset::{NOTHING_KNOWN, Offset, Table, UNKNOWN},
@@ -19,7 +20,8 @@ struct Field {
     offset: Offset,
     structure: usize,
     member: &'static str,
-    /// Bytes that the record has for it. Where the kernel has fewer, that many are read; where it has more, the low ones.
+    /// Bytes that the record has for it. Where the kernel has fewer, that many are read; where it has more, the low
+    /// ones.
     room: u32,
 }
 

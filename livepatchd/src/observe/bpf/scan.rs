@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! One pass over all tasks, in the kernel: a request in, the tasks that match out.
 //!
-//! Synchronous, to be called from a thread that may block. `&mut self` keeps two passes apart: they would share the request and the
-//! scratch memory of the program. Every pass opens the iterator anew, so it sees the tasks of its own moment. The caller must be in the
-//! initial pid namespace: the iterator shows no other tasks (`kernel/bpf/task_iter.c: init_seq_pidns`).
+//! Synchronous, to be called from a thread that may block. `&mut self` keeps two passes apart: they would share the
+//! request and the scratch memory of the program. Every pass opens the iterator anew, so it sees the tasks of its own
+//! moment. The caller must be in the initial pid namespace: the iterator shows no other tasks (`kernel/bpf/task_iter.c:
+//! init_seq_pidns`).
 
 use std::{
     fs::File,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Takes the iterator's byte stream apart into tasks and the trailer.
 //!
-//! Reads cut the stream anywhere, so bytes are kept until a record is whole. Nothing in it is trusted: lengths, kinds and counts must
-//! agree, or the pass is refused as a whole. A pass without its trailer is no pass.
+//! Reads cut the stream anywhere, so bytes are kept until a record is whole. Nothing in it is trusted: lengths, kinds
+//! and counts must agree, or the pass is refused as a whole. A pass without its trailer is no pass.
 
 use livepatch_common::{
     scan::{KIND_TRAILER, ScanTrailer},

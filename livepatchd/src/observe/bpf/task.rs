@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! One task of a pass, in the model's words.
 //!
-//! What the kernel's bits mean; not what to do about them. What was not recorded is never taken for "no" where a nudge depends on it:
-//! a task whose stop or trace flags are unknown counts as stopped or traced.
+//! What the kernel's bits mean; not what to do about them. What was not recorded is never taken for "no" where a nudge
+//! depends on it: a task whose stop or trace flags are unknown counts as stopped or traced.
 
 use livepatch_common::{
     kernel::{
@@ -32,8 +32,8 @@ impl Task {
         Self { head, stack }
     }
 
-    /// Which task; start time in clock ticks, as in field 22 of `/proc/TID/stat` (`fs/proc/array.c: do_task_stat`) for readers in the
-    /// initial time namespace.
+    /// Which task; start time in clock ticks, as in field 22 of `/proc/TID/stat` (`fs/proc/array.c: do_task_stat`) for
+    /// readers in the initial time namespace.
     pub fn key(&self) -> TaskKey {
         key(self.head.tid, self.head.start_time)
     }
@@ -107,8 +107,8 @@ impl Task {
         self.knows(known::CGROUP).then_some(self.head.cgroup)
     }
 
-    /// Return addresses on its kernel stack, innermost first. Empty for a task on a CPU; the error number of `bpf_get_task_stack` if
-    /// there is none to be had.
+    /// Return addresses on its kernel stack, innermost first. Empty for a task on a CPU; the error number of
+    /// `bpf_get_task_stack` if there is none to be had.
     pub fn stack(&self) -> Result<&[u64], i32> {
         self.stack.as_deref().map_err(|errno| *errno)
     }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The programs at the entries and exits of the kernel's functions: which of them this kernel bears, and what is lost without each.
+//! The programs at the entries and exits of the kernel's functions: which of them this kernel bears, and what is lost
+//! without each.
 //!
-//! A program at a function's exit has its frame on the stack for as long as the function runs. Unwinders before 7.0 do not know such frames and
-//! call the stack unreliable: if the function checks the stack of the thread that runs it, the check fails because somebody watches. On 6.12 a
-//! transition that takes 0.1 s took 10 s. So there nothing is attached to the exit of a function that checks stacks.
+//! A program at a function's exit has its frame on the stack for as long as the function runs. The unwinders of 6.1 and
+//! 6.12 do not know such frames and call the stack unreliable: if the function checks the stack of the thread that runs
+//! it, the check fails because somebody watches. On 6.12 a transition that takes 0.1 s took 10 s. So there nothing is
+//! attached to the exit of a function that checks stacks.
 
-/// There since 7.0, with an unwinder that trusts the frames of BPF programs (`arch/x86/kernel/unwind_orc.c: orc_bpf_find`).
+/// In kernels whose unwinder trusts the frames of BPF programs, as that of 7.2 (`arch/x86/kernel/unwind_orc.c:
+/// orc_bpf_find`).
 pub(super) const FRAMES_FUNCTION: &str = "bpf_has_frame_pointer";
 
 /// A program at the entry or exit of a kernel function.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The running kernel's BTF, a small one made here, and damaged ones. They speak for the reader, not for any kernel's layout.
+//! The running kernel's BTF, a small one made here, and damaged ones. They speak for the reader, not for any kernel's
+//! layout.
 
 use super::*;
 
@@ -20,8 +21,8 @@ fn file(types: &[Words], strings: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// 1: `int`; 2: anonymous `struct { char c; }` at bit 64 of 3: `struct s { int a; int b:1 (bit 35); struct { … }; t d[3] }`;
-/// 4: prototype; 5: function `f`; 6: `char`; 7: typedef `t` of 6; 8: array of three `t`.
+/// 1: `int`; 2: anonymous `struct { char c; }` at bit 64 of 3: `struct s { int a; int b:1 (bit 35); struct { … }; t
+/// d[3] }`; 4: prototype; 5: function `f`; 6: `char`; 7: typedef `t` of 6; 8: array of three `t`.
 fn small() -> Vec<u8> {
     let strings = b"\0int\0s\0a\0b\0c\0f\0t\0d\0";
     let text = |name: &str| {

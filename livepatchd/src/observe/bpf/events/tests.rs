@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Records made here: what each becomes, and that damaged ones become nothing. They speak for the reader, not for the kernel.
+//! Records made here: what each becomes, and that damaged ones become nothing. They speak for the reader, not for the
+//! kernel.
 
 use bytemuck::Zeroable as _;
 
