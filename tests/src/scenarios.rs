@@ -6,7 +6,6 @@ mod bad_input;
 mod bench;
 mod by_hand;
 mod configuration;
-mod crash;
 mod crowd;
 mod deadline;
 mod degraded;
@@ -14,7 +13,6 @@ mod demo;
 mod excluded;
 mod irreversible;
 mod kernel_alone;
-mod kills;
 mod rights;
 mod service;
 mod stuck_reader;
@@ -41,8 +39,6 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("rights", rights::SCENARIOS),
     ("degraded", degraded::SCENARIOS),
     ("service", service::SCENARIOS),
-    ("crash", crash::SCENARIOS),
-    ("kills", kills::SCENARIOS),
     // nothing can be loaded after these
     ("irreversible", irreversible::SCENARIOS),
 ];
