@@ -102,11 +102,13 @@ impl Scenario {
     }
 }
 
-/// The scenarios for a kernel, whose file is called as the filter says or whose name contains it.
+/// The scenarios for a kernel, whose file is called as the filter says or whose name contains it; commas separate filters.
 pub fn select(version: (u32, u32), daemon: bool, filter: &str) -> Vec<&'static Scenario> {
-    let wanted = filter.to_lowercase();
-    let matches =
-        move |file: &str, scenario: &Scenario| file == wanted || scenario.name.to_lowercase().contains(&wanted);
+    let filter = filter.to_lowercase();
+    let matches = |file: &str, scenario: &Scenario| {
+        let name = scenario.name.to_lowercase();
+        filter.split(',').any(|wanted| file == wanted || name.contains(wanted))
+    };
     FILES
         .iter()
         .flat_map(|(file, scenarios)| scenarios.iter().map(move |scenario| (*file, scenario)))
@@ -150,6 +152,7 @@ mod tests {
     fn a_filter_takes_a_whole_file_or_parts_of_names() {
         assert_eq!(select((7, 2), false, "userland").len(), userland::SCENARIOS.len());
         assert_eq!(select((7, 2), false, "sigstop").len(), 2);
+        assert_eq!(select((7, 2), false, "sigstop,fork storm makes").len(), 3);
         assert!(select((7, 2), false, "no such thing").is_empty());
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The journal from a moment on, with its native fields.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -46,13 +47,16 @@ impl Journal {
             .collect())
     }
 
-    /// What the daemon told of its nudges.
-    pub fn nudges(&self) -> Result<Vec<Entry>> {
-        let entries = self.of_unit("livepatchd")?;
-        Ok(entries
-            .into_iter()
-            .filter(|entry| entry.message().ends_with("; nudged"))
-            .collect())
+    /// Threads that the daemon nudged, and how often each.
+    pub fn nudged(&self) -> Result<BTreeMap<i32, u32>> {
+        let mut nudged = BTreeMap::new();
+        for entry in self.of_unit("livepatchd")? {
+            if entry.message().ends_with("; nudged") {
+                let tid = entry.field("LIVEPATCH_TID").context("a nudge of nobody")?;
+                *nudged.entry(tid.parse()?).or_insert(0) += 1;
+            }
+        }
+        Ok(nudged)
     }
 
     /// Waits until the daemon has told a line that contains this.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Scenario;
-use crate::guest::{Guest, Journal, Queue, Task, Workload};
+use crate::guest::{Guest, Journal, Queue, Task};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new(
@@ -33,26 +33,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 const AT_ONCE: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_secs(10);
 
-/// A reader asleep in a queue.
-fn reader(guest: &Guest, queue: Queue) -> Result<(Workload, Task)> {
-    let reader = guest.workload(["read", &queue.file()])?;
-    let task = reader.readers(1, SOON)?[0];
-    guest.target().wait_for_sleepers(queue, 1, SOON)?;
-    Ok((reader, task))
-}
-
 /// This thread was nudged, and nobody else.
 fn only_nudged(journal: &Journal, task: Task) -> Result<()> {
-    let nudges = journal.nudges()?;
-    let tid = task.tid.to_string();
-    let only = !nudges.is_empty() && nudges.iter().all(|nudge| nudge.field("LIVEPATCH_TID") == Some(&tid));
-    ensure!(only, "{task:?} was to be nudged: {nudges:?}");
+    let nudged = journal.nudged()?;
+    ensure!(nudged.keys().eq([&task.tid]), "{task:?} was to be nudged: {nudged:?}");
     Ok(())
 }
 
 fn insmod(guest: &Guest) -> Result<()> {
-    guest.load_target()?;
-    let (reader, task) = reader(guest, Queue::Wait)?;
+    let (reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let journal = guest.journal()?;
     let start = Instant::now();
     guest.module("lp").load()?;
@@ -78,7 +67,7 @@ fn insmod(guest: &Guest) -> Result<()> {
 fn disabled(guest: &Guest) -> Result<()> {
     guest.load_target()?;
     guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
-    let (reader, task) = reader(guest, Queue::Wait)?;
+    let (reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let journal = guest.journal()?;
     let start = Instant::now();
     let patch = guest.patch("lp");
@@ -117,8 +106,7 @@ fn rmmod(guest: &Guest) -> Result<()> {
 
 fn reversed(guest: &Guest) -> Result<()> {
     let name = "lp_uninterruptible";
-    guest.load_target()?;
-    let (_reader, task) = reader(guest, Queue::WaitUninterruptible)?;
+    let (_reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
     let patch = guest.patch(name);
     let apply = guest.ctl().call(["apply", "--json", &guest.module(name).file()]);
     let (applied, ()) = apply.during(|| {
@@ -141,8 +129,7 @@ fn reversed(guest: &Guest) -> Result<()> {
 }
 
 fn adopted(guest: &Guest) -> Result<()> {
-    guest.load_target()?;
-    let (reader, task) = reader(guest, Queue::Wait)?;
+    let (reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     guest.call("systemctl", ["stop", "livepatchd.service"]).ok()?;
     guest.module("lp").load()?;
     let journal = guest.journal()?;
@@ -163,8 +150,8 @@ fn adopted(guest: &Guest) -> Result<()> {
 }
 
 fn stacked(guest: &Guest) -> Result<()> {
-    let target = guest.load_target()?;
-    let (mut reader, task) = reader(guest, Queue::Wait)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
+    let target = guest.target();
     let journal = guest.journal()?;
     for (name, version, order) in [("lp", "lp", 1), ("lp_second", "second", 2)] {
         let applied = guest.ctl().call(["apply", &guest.module(name).file()]).run()?;
@@ -191,8 +178,8 @@ fn stacked(guest: &Guest) -> Result<()> {
 
 fn cancelled(guest: &Guest) -> Result<()> {
     let name = "lp_uninterruptible";
-    let target = guest.load_target()?;
-    let (mut reader, task) = reader(guest, Queue::WaitUninterruptible)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
+    let target = guest.target();
     let file = guest.module(name).file();
     let (applied, cancelled) = guest.ctl().call(["apply", "--json", &file]).during(|| {
         guest
