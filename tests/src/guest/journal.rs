@@ -2,12 +2,13 @@
 //! The journal from a moment on, with its native fields.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::command::Call;
+use super::task::Task;
 use crate::wait;
 
 /// A place in the journal; what comes after it can be read as often as wanted.
@@ -59,13 +60,26 @@ impl Journal {
         Ok(nudged)
     }
 
+    /// What the daemon first told of a thread that holds a transition back.
+    pub fn blocker(&self, task: Task) -> Result<Entry> {
+        let (entries, tid) = (self.of_unit("livepatchd")?, task.tid.to_string());
+        let about =
+            |entry: &Entry| entry.field("LIVEPATCH_REASON").is_some() && entry.field("LIVEPATCH_TID") == Some(&tid);
+        entries
+            .into_iter()
+            .find(about)
+            .with_context(|| format!("nothing was told of {task:?}"))
+    }
+
     /// Waits until the daemon has told a line that contains this.
-    pub fn wait_for(&self, words: &str, bound: Duration) -> Result<()> {
+    pub fn wait_for(&self, words: &str, bound: Duration) -> Result<Entry> {
+        let mut found = None;
         wait::until(bound, &format!("livepatchd to say {words:?}"), || {
-            let entries = self.of_unit("livepatchd")?;
-            Ok(entries.iter().any(|entry| entry.message().contains(words)))
-        })
-        .map(drop)
+            let mut entries = self.of_unit("livepatchd")?.into_iter();
+            found = entries.find(|entry| entry.message().contains(words));
+            Ok(found.is_some())
+        })?;
+        found.context("it was there a moment ago")
     }
 
     fn entries(&self, filter: &[&str]) -> Result<Vec<Entry>> {
@@ -91,6 +105,12 @@ impl Entry {
     /// A field's text; none when there is no such field, or it is no text.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name)?.as_str()
+    }
+
+    /// When the journal got it.
+    pub fn time(&self) -> Result<SystemTime> {
+        let microseconds = self.field("__REALTIME_TIMESTAMP").context("an entry without a time")?;
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_micros(microseconds.parse()?))
     }
 
     /// The line a person reads.

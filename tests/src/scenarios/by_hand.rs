@@ -2,7 +2,7 @@
 //! What administrators do past livepatchd: it is seen at once, shown, helped, and never fought.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -40,23 +40,33 @@ fn only_nudged(journal: &Journal, task: Task) -> Result<()> {
     Ok(())
 }
 
+/// The daemon told this within a second of that moment; gives how soon.
+fn seen_at_once(journal: &Journal, words: &str, start: SystemTime) -> Result<Duration> {
+    let told = journal.wait_for(words, SOON)?;
+    // It may see what is being done before whoever does it is back.
+    let after = told.time()?.duration_since(start).unwrap_or_default();
+    ensure!(after <= AT_ONCE, "{words:?} came {} ms late", after.as_millis());
+    Ok(after)
+}
+
 fn insmod(guest: &Guest) -> Result<()> {
     let (reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let journal = guest.journal()?;
-    let start = Instant::now();
     guest.module("lp").load()?;
-    let seen = guest.ctl().wait_for_state("lp", "enabling", AT_ONCE)?;
-    let blocker = guest
-        .ctl()
-        .wait_for_blocker("lp", AT_ONCE, |blocker| blocker["tid"] == task.tid)?;
-    ensure!(blocker["function"] == "tgt_wait [tgt]", "{blocker}");
+    let start = SystemTime::now();
+    let seen = seen_at_once(&journal, "lp: enabling", start)?;
     guest.patch("lp").wait_applied(SOON)?;
-    let took = start.elapsed();
+    let took = start.elapsed()?;
     guest.ctl().wait_for_state("lp", "enabled", AT_ONCE)?;
+    let blocker = journal.blocker(task)?;
+    ensure!(
+        blocker.field("LIVEPATCH_FUNCTION") == Some("tgt_wait [tgt]"),
+        "{blocker:?}"
+    );
     guest.note(&format!(
-        "seen after {} ms, complete after {:.1} s",
+        "seen after {} ms, complete after {} ms",
         seen.as_millis(),
-        took.as_secs_f64()
+        took.as_millis()
     ));
     only_nudged(&journal, task)?;
     journal.wait_for("not asked for through livepatchd", SOON)?;
@@ -69,12 +79,12 @@ fn disabled(guest: &Guest) -> Result<()> {
     guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
     let (reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let journal = guest.journal()?;
-    let start = Instant::now();
     let patch = guest.patch("lp");
     patch.set_enabled(false)?;
-    guest.ctl().wait_for_state("lp", "disabling", AT_ONCE)?;
+    let start = SystemTime::now();
+    seen_at_once(&journal, "lp: disabling", start)?;
     patch.wait_reverted(SOON)?;
-    guest.note(&format!("off after {:.1} s", start.elapsed().as_secs_f64()));
+    guest.note(&format!("off after {:.1} s", start.elapsed()?.as_secs_f64()));
     only_nudged(&journal, task)?;
     ensure!(reader.returned()?.is_empty(), "the read came back");
 
@@ -136,8 +146,7 @@ fn adopted(guest: &Guest) -> Result<()> {
     let start = Instant::now();
     ensure!(guest.patch("lp").in_transition()?, "lp is not in transition");
     guest.call("systemctl", ["start", "livepatchd.service"]).ok()?;
-    let status = guest.ctl().json(["status"])?;
-    ensure!(status["transition"] == "lp", "{status}");
+    journal.wait_for("lp: patching transition", SOON)?;
     guest.patch("lp").wait_applied(SOON)?;
     guest.note(&format!(
         "complete {:.1} s after the load",

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::{Kernels, Scenario};
-use crate::guest::{Entry, Guest, Journal, Queue};
+use crate::guest::{Guest, Queue};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new(
@@ -30,12 +30,6 @@ const SOON: Duration = Duration::from_secs(10);
 /// `EINTR` (`include/uapi/asm-generic/errno-base.h`).
 const EINTR: i32 = 4;
 
-/// The journal's fields of a blocker.
-fn found(journal: &Journal) -> Result<Option<Entry>> {
-    let entries = journal.of_unit("livepatchd")?;
-    Ok(entries.into_iter().find(|e| e.field("LIVEPATCH_REASON").is_some()))
-}
-
 fn named_nudged_complete(guest: &Guest) -> Result<()> {
     let (mut reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let target = guest.target();
@@ -46,14 +40,8 @@ fn named_nudged_complete(guest: &Guest) -> Result<()> {
     guest.note(&applied.stdout);
     ensure!(target.version()?.contains("lp"), "{}", target.version()?);
 
-    let blocker = found(&journal)?;
-    let blocker = blocker.as_ref();
-    let field = |name| blocker.and_then(|b| b.field(name)).unwrap_or_default().to_owned();
-    ensure!(
-        field("LIVEPATCH_TID") == task.tid.to_string(),
-        "tid {}",
-        field("LIVEPATCH_TID")
-    );
+    let blocker = journal.blocker(task)?;
+    let field = |name| blocker.field(name).unwrap_or_default().to_owned();
     ensure!(
         field("LIVEPATCH_REASON") == "sleeping-in-function",
         "{}",
