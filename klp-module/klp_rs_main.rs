@@ -11,6 +11,7 @@ mod engine;
 mod kernel_api;
 mod pure;
 
+use engine::state::REDIRECT;
 use kernel_api::{dir::Root, hooks::Hooks, module::Notices, thread::Thread};
 
 module! {
@@ -35,15 +36,16 @@ fn signal_after_ms() -> u32 {
 struct KlpRs {
     _notices: Notices,
     _thread: Thread,
-    _last_probes: LastProbes,
+    _last_callers: LastCallers,
     _root: Root,
 }
 
-/// Waits for hooks that were unregistered but may still be running.
-struct LastProbes;
+/// Nobody is in the handler or in a hook any more.
+struct LastCallers;
 
-impl Drop for LastProbes {
+impl Drop for LastCallers {
     fn drop(&mut self) {
+        drop(REDIRECT.lock().take());
         Hooks::synchronize();
     }
 }
@@ -54,6 +56,11 @@ impl kernel::Module for KlpRs {
         Hooks::find().inspect_err(|_| pr_err!("this kernel lacks a tracepoint that tasks move at\n"))?;
         let root = Root::start()?;
         let thread = Thread::start()?;
-        Ok(Self { _notices: Notices::start()?, _thread: thread, _last_probes: LastProbes, _root: root })
+        Ok(Self {
+            _notices: Notices::start()?,
+            _thread: thread,
+            _last_callers: LastCallers,
+            _root: root,
+        })
     }
 }

@@ -61,7 +61,14 @@ impl Table {
             }
         }
         let tasks = core.motion.as_ref().map(|motion| motion.tasks.clone());
-        Ok(Self { slots, complete, tasks, old_code, new_code, ips })
+        Ok(Self {
+            slots,
+            complete,
+            tasks,
+            old_code,
+            new_code,
+            ips,
+        })
     }
 
     /// Nothing patched and nothing moving: there is nothing to look up.
@@ -118,9 +125,12 @@ pub(crate) fn in_transition<'a>(proof: PreemptOff<'a>) -> Option<(&'a Table, &'a
 pub(crate) fn choose(proof: PreemptOff<'_>, ip: usize, task: &Still<'_>) -> usize {
     let Some(table) = CURRENT.read(proof) else { return 0 };
     ip_table::choose(&table.slots, ip, || {
-        let Some(tasks) = table.tasks.as_deref() else { return true };
+        let Some(tasks) = table.tasks.as_deref() else {
+            return true;
+        };
         let patched = tasks.is_patched(task.key());
-        if patched == tasks.target_patched() || !task.never_leaves_kernel() {
+        let stays = patched == tasks.target_patched() || !task.never_leaves_kernel();
+        if stays || cfg!(klp_rs_without = "reentry") {
             return patched;
         }
         reenter(proof, table, tasks, ip, task);
@@ -141,5 +151,7 @@ fn reenter(proof: PreemptOff<'_>, table: &Table, tasks: &Tasks, ip: usize, task:
 
 /// Does every task have this patch?
 pub(crate) fn is_complete(proof: PreemptOff<'_>, description: usize) -> bool {
-    CURRENT.read(proof).is_some_and(|table| table.complete.contains(&description))
+    CURRENT
+        .read(proof)
+        .is_some_and(|table| table.complete.contains(&description))
 }

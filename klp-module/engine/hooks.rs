@@ -10,7 +10,9 @@ use crate::{
 
 /// On the way to user space, at the start of schedule(), and for an idle task about to run.
 pub(crate) fn at_safe_point(proof: PreemptOff<'_>, task: &Still<'_>) {
-    let Some((table, tasks)) = handler::in_transition(proof) else { return };
+    let Some((table, tasks)) = handler::in_transition(proof) else {
+        return;
+    };
     if tasks.is_patched(task.key()) != tasks.target_patched() && table.try_move(tasks, task, None) == Verdict::Moved {
         tasks.moved_by_hook();
     }
@@ -19,6 +21,9 @@ pub(crate) fn at_safe_point(proof: PreemptOff<'_>, task: &Still<'_>) {
 /// A child was made and has not run. When there is no room for it, it stays where tasks began, which is safe for a task
 /// with an empty stack: it is one more pending task.
 pub(crate) fn at_fork(proof: PreemptOff<'_>, parent: usize, child: usize) {
+    if cfg!(klp_rs_without = "fork") {
+        return;
+    }
     if let Some((_, tasks)) = handler::in_transition(proof) {
         let _ = tasks.inherit(parent, child);
     }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A patch from its registration to its end, and what its files in sysfs say and do. The transition itself is in
-//! transition.rs. Invariant: a registered patch holds one reference on its module, given back after the last use of its
+//! A registered patch, and what its files in sysfs say and do. How it comes is in enable.rs, how it moves in transition.rs. Invariant: a registered patch holds one reference on its module, given back after the last use of its
 //! description and never when its transition was forced towards unpatched.
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -10,21 +9,10 @@ use kernel::{
     sync::Arc,
 };
 
-use super::{
-    objects,
-    state::{Core, CORE, REDIRECT},
-    transition,
-};
-use crate::{
-    kernel_api::{
-        self,
-        description::{self, Description, Moment},
-        dir::{Attribute, Dir, Event},
-        ftrace::Redirect,
-        module::Module,
-        thread,
-    },
-    pure::phase::{self, Direction},
+use super::{enable, state::CORE, transition};
+use crate::kernel_api::{
+    description::{self, Description, Moment},
+    dir::{Attribute, Dir, Event},
 };
 
 /// `KSYM_NAME_LEN` of include/linux/kallsyms.h.
@@ -44,7 +32,8 @@ pub(crate) struct Patch {
     pub(crate) immediate: bool,
     /// In the author's order.
     pub(crate) objects: KVec<Object>,
-    replace: bool,
+    /// Stands for all patches that are there.
+    pub(crate) replace: bool,
     enabled: AtomicBool,
     in_transition: AtomicBool,
     /// Its module can never be unloaded.
@@ -99,21 +88,40 @@ impl Object {
 }
 
 impl Patch {
-    fn of(id: u32, description: Description) -> Result<Self> {
+    pub(super) fn of(id: u32, description: Description) -> Result<Self> {
         let mut objects = KVec::new();
         for form in description.objects() {
             let name = form.name().map(CString::try_from).transpose()?;
-            if name.as_ref().is_some_and(|name| name.to_bytes().len() >= MODULE_NAME_MAX) {
+            if name
+                .as_ref()
+                .is_some_and(|name| name.to_bytes().len() >= MODULE_NAME_MAX)
+            {
                 return Err(EINVAL);
             }
             let mut funcs = KVec::new();
             for func in form.funcs() {
-                let name = func.name.filter(|name| name.to_bytes().len() < NAME_MAX && func.new != 0).ok_or(EINVAL)?;
+                let name = func
+                    .name
+                    .filter(|name| name.to_bytes().len() < NAME_MAX && func.new != 0)
+                    .ok_or(EINVAL)?;
                 let name = CString::try_from(name)?;
-                let func = Func { name, new: func.new, sympos: func.sympos as usize, immediate: func.immediate };
+                let func = Func {
+                    name,
+                    new: func.new,
+                    sympos: func.sympos as usize,
+                    immediate: func.immediate,
+                };
                 funcs.push(func, GFP_KERNEL)?;
             }
-            objects.push(Object { name, patched: AtomicBool::new(false), funcs, form }, GFP_KERNEL)?;
+            objects.push(
+                Object {
+                    name,
+                    patched: AtomicBool::new(false),
+                    funcs,
+                    form,
+                },
+                GFP_KERNEL,
+            )?;
         }
         Ok(Self {
             id,
@@ -145,12 +153,18 @@ impl Patch {
 
     /// The object that is this module.
     pub(crate) fn object_of(&self, module: &CStr) -> Option<usize> {
-        self.objects.iter().position(|object| object.name.as_deref() == Some(module))
+        self.objects
+            .iter()
+            .position(|object| object.name.as_deref() == Some(module))
     }
 
     /// Calls the callback of each object that is patched.
     pub(crate) fn call_patched(&self, moment: Moment) {
-        for object in self.objects.iter().filter(|object| object.patched.load(Ordering::Relaxed)) {
+        for object in self
+            .objects
+            .iter()
+            .filter(|object| object.patched.load(Ordering::Relaxed))
+        {
             object.form.call(moment);
         }
     }
@@ -174,7 +188,10 @@ impl Patch {
             Attribute::Replace => self.replace.into(),
             Attribute::StackOrder => {
                 let core = CORE.lock();
-                let place = core.patches.iter().position(|registered| registered.patch.id == self.id);
+                let place = core
+                    .patches
+                    .iter()
+                    .position(|registered| registered.patch.id == self.id);
                 place.map_or(0, |place| place as isize).saturating_add(1)
             }
             Attribute::Force | Attribute::Patched => EACCES.to_errno() as isize,
@@ -193,7 +210,7 @@ impl Patch {
             // A disabled patch is on its way out.
             Err(EINVAL)
         } else {
-            disable(&mut core, self)
+            enable::disable(&mut core, self)
         }
     }
 
@@ -212,7 +229,8 @@ impl Patch {
 }
 
 impl Registered {
-    fn of(patch: Arc<Patch>) -> Result<Self> {
+    /// Makes its directories.
+    pub(super) fn of(patch: Arc<Patch>) -> Result<Self> {
         let mut dirs = Dirs(KVec::new());
         let top = Dir::of_patch(&patch)?;
         let mut below = KVec::new();
@@ -258,127 +276,4 @@ impl Registered {
             patch.description.module().put();
         }
     }
-}
-
-/// `klp_rs_enable_patch()`.
-pub(crate) fn enable(description: Description) -> Result {
-    if description.objects().any(|object| !object.has_funcs()) {
-        return Err(EINVAL);
-    }
-    if description.replace() {
-        pr_err!("'{}': atomic replace is not supported\n", description.module().name());
-        return Err(kernel_api::unsupported());
-    }
-    description.module().get()?;
-    let id = fresh_id(description.module()).inspect_err(|_| description.module().put())?;
-    let registered = Patch::of(id, description)
-        .and_then(|patch| Ok(Arc::new(patch, GFP_KERNEL)?))
-        .and_then(Registered::of)
-        .inspect_err(|_| description.module().put())?;
-    let patch = registered.patch.clone();
-    enable_registered(registered).map_err(|(registered, err)| {
-        if let Some(registered) = registered {
-            registered.release();
-        } else {
-            patch.description.module().put();
-        }
-        err
-    })
-}
-
-/// A number for the patch of this module, which is the only one of its name.
-fn fresh_id(module: Module) -> Result<u32> {
-    let mut core = CORE.lock();
-    if core.patches.iter().any(|registered| &*registered.patch.name == module.name()) {
-        return Err(EEXIST);
-    }
-    Ok(core.fresh_id())
-}
-
-type Refused = (Option<Registered>, Error);
-
-fn enable_registered(registered: Registered) -> Result<(), Refused> {
-    let patch = registered.patch.clone();
-    let mut redirect = REDIRECT.lock();
-    let mut core = CORE.lock();
-    let mut resolved = KVec::new();
-    for (index, object) in patch.objects.iter().enumerate() {
-        let module = object.name.as_deref().map(Module::find);
-        if let Some(None) = module {
-            continue;
-        }
-        object.form.set_module(module.flatten());
-        match objects::resolve(&patch, index).and_then(|found| Ok(resolved.push((index, found), GFP_KERNEL)?)) {
-            Ok(()) => {}
-            Err(err) => return Err((Some(registered), err)),
-        }
-    }
-    if let Err(err) = core.advance(phase::Event::Enable(patch.id)) {
-        return Err((Some(registered), err));
-    }
-    pr_notice!("enabling patch '{}'\n", &*patch.name);
-    if let Err(err) = core.patches.push(registered, GFP_KERNEL) {
-        // The vector dropped what it could not keep, directories included.
-        let _ = core.advance(phase::Event::Arrived);
-        return Err((None, err.into()));
-    }
-    let begun = begin(&mut core, &mut redirect, &patch, &resolved);
-    if begun.is_ok() {
-        if let Some(registered) = core.patches.last() {
-            registered.announce(Event::Add);
-        }
-        drop(core);
-        thread::wake();
-        return Ok(());
-    }
-    pr_warn!("failed to enable patch '{}'\n", &*patch.name);
-    if let Some(redirect) = redirect.as_ref() {
-        transition::cancel(&mut core, redirect, &patch);
-    }
-    let registered = core.patches.pop();
-    begun.map_err(|err| (registered, err))
-}
-
-/// From here on the handler knows the patch; tasks may move as soon as this has succeeded.
-fn begin(
-    core: &mut Core,
-    redirect: &mut Option<Redirect>,
-    patch: &Patch,
-    resolved: &[(usize, KVec<objects::Resolved>)],
-) -> Result {
-    transition::prepare(core, patch, Direction::Patching)?;
-    let redirect = match redirect {
-        Some(redirect) => redirect,
-        None => redirect.insert(Redirect::register()?),
-    };
-    for (index, resolved) in resolved {
-        let object = patch.objects.get(*index).ok_or(EINVAL)?;
-        object.form.pre_patch().inspect_err(|_| {
-            pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
-        })?;
-        objects::patch(core, redirect, patch, *index, resolved).inspect_err(|_| {
-            object.form.call(Moment::PostUnpatch);
-            pr_warn!("failed to patch object '{}'\n", object.title());
-        })?;
-    }
-    patch.set_enabled(true);
-    transition::start(core, patch, Direction::Patching)
-}
-
-fn disable(core: &mut Core, patch: &Patch) -> Result {
-    core.advance(phase::Event::Disable(patch.id))?;
-    let begun = transition::prepare(core, patch, Direction::Unpatching)
-        .and_then(|()| {
-            patch.call_patched(Moment::PreUnpatch);
-            core.publish()
-        })
-        .and_then(|()| transition::start(core, patch, Direction::Unpatching));
-    match begun {
-        Ok(()) => {
-            patch.set_enabled(false);
-            thread::wake();
-        }
-        Err(_) => transition::abandon(core, patch),
-    }
-    begun
 }

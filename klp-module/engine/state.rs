@@ -2,9 +2,17 @@
 //! What the core knows, and its two locks. Verbs are elsewhere. Invariant: what the handler sees (`handler::CURRENT`) is
 //! always made from `layers`, `phase` and `tasks` here by [`Core::publish`], and by nothing else.
 
-use kernel::{prelude::*, sync::{global_lock, Arc}};
+use kernel::{
+    prelude::*,
+    sync::{global_lock, Arc},
+};
 
-use super::{handler, handler::Table, patch::Registered, tasks::Tasks};
+use super::{
+    handler,
+    handler::Table,
+    patch::{Patch, Registered},
+    tasks::Tasks,
+};
 use crate::{
     kernel_api::{ftrace::Redirect, hooks::Hooks},
     pure::{
@@ -72,7 +80,14 @@ pub(crate) struct Core {
 
 impl Core {
     const fn new() -> Self {
-        Self { patches: KVec::new(), layers: KVec::new(), phase: Phase::Idle, motion: None, table: None, last_id: 0 }
+        Self {
+            patches: KVec::new(),
+            layers: KVec::new(),
+            phase: Phase::Idle,
+            motion: None,
+            table: None,
+            last_id: 0,
+        }
     }
 
     /// A number that no registered patch has.
@@ -98,10 +113,28 @@ impl Core {
         }
     }
 
+    /// The patch in transition itself.
+    pub(crate) fn moving_patch(&self) -> Option<Arc<Patch>> {
+        let moving = self
+            .patches
+            .iter()
+            .find(|registered| self.phase.moves(registered.patch.id));
+        moving.map(|registered| registered.patch.clone())
+    }
+
+    /// No patch, so that the ftrace ops may go.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.patches.is_empty() && self.layers.is_empty()
+    }
+
     /// Lets the handler see what is here, and waits until nobody uses what it saw before. Sleeps.
     pub(crate) fn publish(&mut self) -> Result {
         let table = Table::of(self)?;
-        let table = if table.is_empty() { None } else { Some(Arc::new(table, GFP_KERNEL)?) };
+        let table = if table.is_empty() {
+            None
+        } else {
+            Some(Arc::new(table, GFP_KERNEL)?)
+        };
         self.table = table.clone();
         handler::CURRENT.replace(table);
         Ok(())

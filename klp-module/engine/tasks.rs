@@ -8,7 +8,10 @@ use kernel::prelude::*;
 
 use crate::{
     kernel_api::{once::Once, thread},
-    pure::{phase::Direction, task_set::{Full, TaskSet}},
+    pure::{
+        phase::Direction,
+        task_set::{Full, TaskSet},
+    },
 };
 
 /// Each segment is at least twice as long as the one before: enough for any number of tasks.
@@ -30,7 +33,13 @@ impl Segment {
         for _ in 0..slots {
             made.push(AtomicUsize::new(0), GFP_KERNEL)?;
         }
-        Ok(KBox::new(Self { slots: made, used: AtomicUsize::new(0) }, GFP_KERNEL)?)
+        Ok(KBox::new(
+            Self {
+                slots: made,
+                used: AtomicUsize::new(0),
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     fn set(&self) -> TaskSet<'_> {
@@ -75,8 +84,14 @@ impl Tasks {
 
     /// Makes room before it is needed. Under the core's lock.
     pub(crate) fn grow(&self) -> Result {
-        let Some(last) = self.segments().last().filter(|last| last.is_crowded()) else { return Ok(()) };
-        let next = self.segments.iter().find(|segment| segment.get().is_none()).ok_or(ENOMEM)?;
+        let Some(last) = self.segments().last().filter(|last| last.is_crowded()) else {
+            return Ok(());
+        };
+        let next = self
+            .segments
+            .iter()
+            .find(|segment| segment.get().is_none())
+            .ok_or(ENOMEM)?;
         next.set(Segment::new(last.slots.len().checked_mul(2).ok_or(ENOMEM)?)?);
         Ok(())
     }
@@ -136,7 +151,11 @@ impl Tasks {
 
     /// A child has its parent's state. With interrupts off, so that the parent does not move meanwhile.
     pub(crate) fn inherit(&self, parent: usize, child: usize) -> Result<(), Full> {
-        if self.has_left(parent) { self.set_patched(child, !self.began_patched) } else { Ok(()) }
+        if self.has_left(parent) {
+            self.set_patched(child, !self.began_patched)
+        } else {
+            Ok(())
+        }
     }
 
     /// The address may be another task's from now on.

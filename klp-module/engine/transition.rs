@@ -6,7 +6,12 @@
 //! before the hooks that keep the task set true go.
 
 use core::sync::atomic::Ordering;
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use kernel::{
+    prelude::*,
+    str::CStr,
+    sync::Arc,
+    time::{delay::fsleep, Delta},
+};
 
 use super::{
     objects,
@@ -41,7 +46,14 @@ const RETRY_COMPLETION: u32 = 100;
 pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
     thread::debug(&patch.name, c"initializing ", transition_of(direction));
     let tasks = Arc::new(Tasks::new(direction, task::count())?, GFP_KERNEL)?;
-    core.motion = Some(Motion { tasks, hooks: None, backoff: Backoff::new(), looks: 0, waited: 0, forced: false });
+    core.motion = Some(Motion {
+        tasks,
+        hooks: None,
+        backoff: Backoff::new(),
+        looks: 0,
+        waited: 0,
+        forced: false,
+    });
     patch.set_in_transition(true);
     Ok(())
 }
@@ -64,7 +76,9 @@ fn transition_of(direction: Direction) -> &'static CStr {
 /// Tasks go back to where they came from.
 pub(crate) fn reverse(core: &mut Core, patch: &Patch) -> Result {
     core.advance(phase::Event::Reverse(patch.id))?;
-    let Some((_, direction)) = core.moving() else { return Err(EINVAL) };
+    let Some((_, direction)) = core.moving() else {
+        return Err(EINVAL);
+    };
     let way = match direction {
         Direction::Patching => c"unpatching to patching",
         Direction::Unpatching => c"patching to unpatching",
@@ -100,12 +114,12 @@ pub(crate) fn force(core: &mut Core, patch: &Patch) {
 }
 
 /// Enabling failed before any task could move.
-pub(crate) fn cancel(core: &mut Core, redirect: &Redirect, patch: &Patch) {
+pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch) {
     thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
     let patched = patch.patched_objects();
     abandon(core, patch);
     patch.set_enabled(false);
-    if let Err(err) = objects::unpatch(core, redirect, patch, None) {
+    if let Some(Err(err)) = redirect.map(|redirect| objects::unpatch(core, redirect, patch, None)) {
         pr_err!("failed to take back patch '{}' ({})\n", &*patch.name, err.to_errno());
     }
     for object in patched.iter().flatten().filter_map(|&index| patch.objects.get(index)) {
@@ -119,7 +133,11 @@ pub(crate) fn abandon(core: &mut Core, patch: &Patch) {
     core.motion = None;
     patch.set_in_transition(false);
     if let Err(err) = core.publish() {
-        pr_err!("failed to end the transition of patch '{}' ({})\n", &*patch.name, err.to_errno());
+        pr_err!(
+            "failed to end the transition of patch '{}' ({})\n",
+            &*patch.name,
+            err.to_errno()
+        );
     }
 }
 
@@ -127,8 +145,12 @@ pub(crate) fn abandon(core: &mut Core, patch: &Patch) {
 pub(crate) fn step() -> u32 {
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
-    let Phase::Moving { patch, direction } = core.phase else { return 0 };
-    let Some(patch) = core.patches.iter().find(|registered| registered.patch.id == patch) else { return 0 };
+    let Phase::Moving { patch, direction } = core.phase else {
+        return 0;
+    };
+    let Some(patch) = core.patches.iter().find(|registered| registered.patch.id == patch) else {
+        return 0;
+    };
     let patch = patch.patch.clone();
     match look(&mut core, &patch) {
         Look::Again(pause) => return pause,
@@ -138,14 +160,18 @@ pub(crate) fn step() -> u32 {
     let gone = match complete(&mut core, ops, &patch, direction) {
         Ok(gone) => gone,
         Err(err) => {
-            pr_err!("'{}': failed to complete the transition ({})\n", &*patch.name, err.to_errno());
+            pr_err!(
+                "'{}': failed to complete the transition ({})\n",
+                &*patch.name,
+                err.to_errno()
+            );
             return RETRY_COMPLETION;
         }
     };
-    let unused = core.layers.is_empty() && core.patches.is_empty();
+    let unused = core.is_unused();
     drop(core);
-    if let Some(gone) = gone {
-        gone.release();
+    for registered in gone {
+        registered.release();
     }
     if unused {
         // May wait long for whoever is inside the trampoline; only those who want the ops themselves wait for it.
@@ -161,7 +187,9 @@ enum Look {
 
 /// Moves every task that can be moved.
 fn look(core: &mut Core, patch: &Patch) -> Look {
-    let (Some(table), Some(motion)) = (core.table.clone(), core.motion.as_mut()) else { return Look::Arrived };
+    let (Some(table), Some(motion)) = (core.table.clone(), core.motion.as_mut()) else {
+        return Look::Arrived;
+    };
     if motion.forced || patch.immediate {
         return Look::Arrived;
     }
@@ -191,7 +219,9 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
         if !pending(task.key()) {
             return;
         }
-        let verdict = task.if_blocked(|task| table.try_move(&tasks, &task, None)).unwrap_or(Verdict::Running);
+        let verdict = task
+            .if_blocked(|task| table.try_move(&tasks, &task, None))
+            .unwrap_or(Verdict::Running);
         if verdict != Verdict::Moved {
             left = left.saturating_add(1);
             report(patch, &task, verdict);
@@ -206,7 +236,11 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     if signal {
         pr_notice!("signaling remaining tasks\n");
     }
-    let pause = if tasks.expect(before, left) { 1 } else { motion.backoff.pause() };
+    let pause = if tasks.expect(before, left) {
+        1
+    } else {
+        motion.backoff.pause()
+    };
     motion.waited = motion.waited.saturating_add(pause);
     Look::Again(pause)
 }
@@ -220,26 +254,46 @@ fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
         Verdict::NoRoom => (c"has no room in the task set", c""),
         Verdict::Inside((object, func)) => {
             let object = patch.objects.get(object as usize);
-            let name = object.and_then(|object| object.funcs.get(func as usize)).map(|func| &*func.name);
+            let name = object
+                .and_then(|object| object.funcs.get(func as usize))
+                .map(|func| &*func.name);
             (c"is sleeping on function ", name.unwrap_or(c"?"))
         }
     };
     task.report(why, function);
 }
 
-/// Every task has moved. Returns the patch when that was its end.
-fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Direction) -> Result<Option<Registered>> {
+/// Every task has moved. Returns the patches whose end that was: the one that was taken back, or those that were replaced.
+fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Direction) -> Result<KVec<Registered>> {
     thread::debug(&patch.name, c"completing ", transition_of(direction));
-    let motion = core.motion.take();
-    core.advance(phase::Event::Arrived)?;
     let patched = patch.patched_objects()?;
+    if cfg!(any(klp_rs_without = "fork", klp_rs_without = "haste")) {
+        // As if the thread lost its CPU: children that are forked now must be where their parents are.
+        fsleep(Delta::from_millis(100));
+    }
+    let mut gone = KVec::with_capacity(1, GFP_KERNEL)?;
+    let (motion, phase) = (core.motion.take(), core.phase);
+    core.advance(phase::Event::Arrived)?;
     let told = match direction {
+        Direction::Patching if patch.replace => objects::replace(core, redirect, patch).map(|replaced| gone = replaced),
         Direction::Patching => core.publish(),
         Direction::Unpatching => objects::unpatch(core, redirect, patch, None),
     };
-    told?;
+    let forced = motion.as_ref().is_some_and(|motion| motion.forced);
+    if let Err(err) = told {
+        // The handler still has what it had: so has the core.
+        (core.motion, core.phase) = (motion, phase);
+        return Err(err);
+    }
+    if forced {
+        // Somebody may still be in the functions of those that go.
+        gone.iter()
+            .for_each(|registered| registered.patch.forced.store(true, Ordering::Relaxed));
+    }
     for index in patched {
-        let Some(object) = patch.objects.get(index) else { continue };
+        let Some(object) = patch.objects.get(index) else {
+            continue;
+        };
         object.form.call(match direction {
             Direction::Patching => Moment::PostPatch,
             Direction::Unpatching => Moment::PostUnpatch,
@@ -251,11 +305,17 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     // Only after the table was replaced: until then children inherited through the hooks. And after everybody was told:
     // unregistering them takes longer than all the rest.
     drop(motion);
-    let place = core.patches.iter().position(|registered| registered.patch.id == patch.id);
-    match (direction, place) {
-        (Direction::Unpatching, Some(place)) => Ok(core.patches.remove(place).ok()),
-        _ => Ok(None),
+    if let Direction::Unpatching = direction {
+        let place = core
+            .patches
+            .iter()
+            .position(|registered| registered.patch.id == patch.id);
+        if let Some(Ok(registered)) = place.map(|place| core.patches.remove(place)) {
+            // Its room was made above.
+            let _ = gone.push(registered, GFP_KERNEL);
+        }
     }
+    Ok(gone)
 }
 
 fn announce(core: &Core, patch: &Patch, event: Event) {

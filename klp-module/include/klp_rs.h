@@ -64,7 +64,7 @@ struct klp_rs_object {
  * struct klp_rs_patch - a live patch
  * @mod: THIS_MODULE
  * @objs: what it changes
- * @replace: it stands for all patches that are there (not supported yet: refused with -EOPNOTSUPP)
+ * @replace: it stands for all patches that are there; they leave when every task has moved to it
  * @immediate: tasks need not be consistent about any of it
  */
 struct klp_rs_patch {

@@ -102,7 +102,13 @@ impl Dir {
     /// # Safety
     ///
     /// `of` is what `kind` and `Attribute` take it for, and lives as long as `owner`.
-    unsafe fn add(parent: *mut ffi::Dir, kind: Kind, name: &CStr, of: *const c_void, owner: Arc<Patch>) -> Result<Self> {
+    unsafe fn add(
+        parent: *mut ffi::Dir,
+        kind: Kind,
+        name: &CStr,
+        of: *const c_void,
+        owner: Arc<Patch>,
+    ) -> Result<Self> {
         // SAFETY: `parent` is NULL or a directory that exists: its `Dir` is borrowed by the callers.
         let raw = from_err_ptr(unsafe { ffi::klp_rs_dir_add(parent, kind as c_uint, name.as_char_ptr(), of) })?;
         Ok(Self { raw, _owner: owner })

@@ -9,14 +9,7 @@ use kernel::{
     prelude::*,
 };
 
-use super::{
-    description::Description,
-    dir::Attribute,
-    ffi,
-    module::Module,
-    published::PreemptOff,
-    task::Still,
-};
+use super::{description::Description, dir::Attribute, ffi, module::Module, published::PreemptOff, task::Still};
 use crate::engine;
 
 /// From the ftrace handler (ftrace.c).
@@ -104,7 +97,7 @@ extern "C" fn klp_rs_attr_store(owner: *const c_void, which: c_uint, value: bool
 #[no_mangle]
 extern "C" fn klp_rs_enable_patch(patch: *mut ffi::Patch) -> c_int {
     // SAFETY: The interface asks for a description that stays valid until the module is unloaded, or NULL.
-    errno(unsafe { Description::new(patch) }.and_then(engine::patch::enable))
+    errno(unsafe { Description::new(patch) }.and_then(engine::enable::enable))
 }
 
 /// For patch modules, by way of modules.c.

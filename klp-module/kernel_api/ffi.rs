@@ -2,10 +2,13 @@
 //! The C side as Rust sees it: twins of `klp_rs_glue.h` and `include/klp_rs.h`. No logic. Invariant: types and names here
 //! and there are the same; the safe wrappers beside this file say what each call needs.
 
-#![expect(improper_ctypes, reason = "task_struct holds an empty lock_class_key, and is only pointed to")]
+#![expect(
+    improper_ctypes,
+    reason = "task_struct holds an empty lock_class_key, and is only pointed to"
+)]
 
-use kernel::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 use kernel::bindings::{module, task_struct};
+use kernel::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 
 pub(super) type FrameFn = unsafe extern "C" fn(*mut c_void, c_ulong) -> bool;
 pub(super) type TaskFn = unsafe extern "C" fn(*mut c_void, *mut task_struct);

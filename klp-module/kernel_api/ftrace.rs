@@ -58,13 +58,26 @@ pub(crate) struct Found {
 pub(crate) fn find(names: &[CString]) -> Result<KVec<Found>> {
     let mut asked = KVec::with_capacity(names.len(), GFP_KERNEL)?;
     for name in names {
-        asked.push(ffi::Symbol { name: name.as_char_ptr(), ip: 0, traceable: false }, GFP_KERNEL)?;
+        asked.push(
+            ffi::Symbol {
+                name: name.as_char_ptr(),
+                ip: 0,
+                traceable: false,
+            },
+            GFP_KERNEL,
+        )?;
     }
     // SAFETY: An array as long as said, of strings that live until the end of this function.
     check(unsafe { ffi::klp_rs_symbols(asked.as_mut_ptr(), asked.len() as c_uint) })?;
     let mut found = KVec::with_capacity(asked.len(), GFP_KERNEL)?;
     for symbol in &asked {
-        found.push(Found { ip: symbol.ip as usize, traceable: symbol.traceable }, GFP_KERNEL)?;
+        found.push(
+            Found {
+                ip: symbol.ip as usize,
+                traceable: symbol.traceable,
+            },
+            GFP_KERNEL,
+        )?;
     }
     Ok(found)
 }
@@ -73,9 +86,8 @@ pub(crate) fn find(names: &[CString]) -> Result<KVec<Found>> {
 pub(crate) fn symbol_text(address: usize) -> Result<KVec<u8>> {
     let mut text = KVec::from_elem(0u8, SYMBOL_TEXT, GFP_KERNEL)?;
     // SAFETY: A buffer as long as said, and longer than `KSYM_SYMBOL_LEN`.
-    let length = unsafe {
-        ffi::klp_rs_symbol_text(address as c_ulong, text.as_mut_ptr().cast::<c_char>(), SYMBOL_TEXT)
-    };
+    let length =
+        unsafe { ffi::klp_rs_symbol_text(address as c_ulong, text.as_mut_ptr().cast::<c_char>(), SYMBOL_TEXT) };
     text.truncate(length);
     Ok(text)
 }
@@ -85,7 +97,10 @@ pub(crate) fn body(address: usize) -> Result<Code> {
     let text = symbol_text(address)?;
     let symbol = symbol_text::parse(&text).ok_or(ENOENT)?;
     let start = address.wrapping_sub(symbol.offset);
-    Ok(Code { body: (start, start.wrapping_add(symbol.size)), cold: (0, 0) })
+    Ok(Code {
+        body: (start, start.wrapping_add(symbol.size)),
+        cold: (0, 0),
+    })
 }
 
 /// The name under which the cold part of the function at `address` would be found.

@@ -23,8 +23,3 @@ pub(crate) fn init_locks() {
         REDIRECT.init();
     }
 }
-
-/// -EOPNOTSUPP, which the kernel crate does not name.
-pub(crate) fn unsupported() -> kernel::error::Error {
-    kernel::error::Error::from_errno(-(kernel::bindings::EOPNOTSUPP as i32))
-}

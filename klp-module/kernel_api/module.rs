@@ -40,7 +40,11 @@ impl Module {
     /// Keeps it loaded until [`Module::put`]; fails when it is on its way out.
     pub(crate) fn get(self) -> Result {
         // SAFETY: Loaded by the type's invariant.
-        if unsafe { ffi::klp_rs_module_get(self.0) } { Ok(()) } else { Err(ENODEV) }
+        if unsafe { ffi::klp_rs_module_get(self.0) } {
+            Ok(())
+        } else {
+            Err(ENODEV)
+        }
     }
 
     /// Gives back one [`Module::get`].

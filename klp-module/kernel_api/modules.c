@@ -27,10 +27,9 @@ static int klp_rs_module_event(struct notifier_block *block, unsigned long event
 	return notifier_from_errno(err);
 }
 
-/* After ftrace, whose own notice of a new module has no priority, and before anything that may call into it. */
+/* kernel/module/main.c:prepare_coming_module calls ftrace before the notifiers, so the module's functions can be patched. */
 static struct notifier_block klp_rs_module_block = {
 	.notifier_call = klp_rs_module_event,
-	.priority = INT_MIN + 1,
 };
 
 int klp_rs_modules_start(void)

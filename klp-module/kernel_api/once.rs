@@ -31,7 +31,10 @@ impl<T> Once<T> {
     pub(crate) fn set(&self, value: KBox<T>) -> bool {
         let value = KBox::into_raw(value);
         // Release: partner of the Acquire in `get`.
-        let set = self.0.compare_exchange(ptr::null_mut(), value, Ordering::Release, Ordering::Relaxed).is_ok();
+        let set = self
+            .0
+            .compare_exchange(ptr::null_mut(), value, Ordering::Release, Ordering::Relaxed)
+            .is_ok();
         if !set {
             // SAFETY: From `into_raw` above, and nobody else has seen it.
             drop(unsafe { KBox::from_raw(value) });

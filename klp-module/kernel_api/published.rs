@@ -37,7 +37,10 @@ unsafe impl<T: Send + Sync> Sync for Published<T> {}
 impl<T> Published<T> {
     /// Nothing yet.
     pub(crate) const fn new() -> Self {
-        Self { current: AtomicPtr::new(ptr::null_mut()), owns: PhantomData }
+        Self {
+            current: AtomicPtr::new(ptr::null_mut()),
+            owns: PhantomData,
+        }
     }
 
     /// What is published, for as long as preemption stays off.

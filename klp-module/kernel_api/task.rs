@@ -2,11 +2,9 @@
 //! Tasks: naming them, holding one still, walking its stack. What a stack means is decided elsewhere. Invariant: a
 //! [`Still`] exists only while its task cannot run, or is the one that asks.
 
-use core::{
-    marker::PhantomData,
-};
-use kernel::ffi::{c_ulong, c_void};
+use core::marker::PhantomData;
 use kernel::bindings::{task_struct, PF_KTHREAD, PF_USER_WORKER};
+use kernel::ffi::{c_ulong, c_void};
 use kernel::{prelude::*, str::CStr};
 
 use super::ffi;
@@ -33,7 +31,10 @@ impl Still<'_> {
     ///
     /// `task` must be valid, and unable to run (or the caller itself) until the value's last use.
     pub(super) unsafe fn new(task: *mut task_struct) -> Self {
-        Self { task, held: PhantomData }
+        Self {
+            task,
+            held: PhantomData,
+        }
     }
 
     /// The task's address, by which it is known in the task set.
@@ -122,7 +123,10 @@ impl Seen<'_> {
 unsafe extern "C" fn with_seen<F: FnMut(Seen<'_>)>(cookie: *mut c_void, task: *mut task_struct) {
     // SAFETY: `cookie` is the closure of `each`, which nobody else uses meanwhile.
     let call = unsafe { &mut *cookie.cast::<F>() };
-    call(Seen { task, under_rcu: PhantomData });
+    call(Seen {
+        task,
+        under_rcu: PhantomData,
+    });
 }
 
 unsafe extern "C" fn with_still<F: FnMut(Still<'_>)>(cookie: *mut c_void, task: *mut task_struct) {

@@ -32,11 +32,46 @@ pub(crate) struct Layer {
     pub(crate) immediate: bool,
 }
 
+/// Whose function a layer is that belongs to no object of its patch.
+pub(crate) const NOBODY: u32 = u32::MAX;
+
+impl Layer {
+    /// A layer with which `patch` brings the original back over another patch's function: what a replacing patch does to
+    /// functions that it does not have itself.
+    pub(crate) fn original(patch: u32, over: &Self) -> Self {
+        Self {
+            patch,
+            object: NOBODY,
+            func: NOBODY,
+            new: Code::default(),
+            immediate: false,
+            ..*over
+        }
+    }
+
+    /// Was it made by [`Layer::original`]?
+    pub(crate) fn is_original(&self) -> bool {
+        self.new.body.0 == 0
+    }
+
+    /// The code that runs where this layer wins.
+    fn code(&self) -> Code {
+        if self.is_original() {
+            self.old
+        } else {
+            self.new
+        }
+    }
+}
+
 /// The patch in transition and where it goes.
 pub(crate) type Moving = Option<(u32, Direction)>;
 
 fn top<'a>(layers: &'a [Layer], ip: usize, without: Option<u32>) -> Option<&'a Layer> {
-    layers.iter().rev().find(|layer| layer.ip == ip && Some(layer.patch) != without)
+    layers
+        .iter()
+        .rev()
+        .find(|layer| layer.ip == ip && Some(layer.patch) != without)
 }
 
 /// What the handler is to do at `ip`. The layers of a patch in transition are there from its first moment to its last,
@@ -66,13 +101,17 @@ pub(crate) fn is_top(layers: &[Layer], layer: &Layer) -> bool {
 pub(crate) fn affected(layers: &[Layer], patch: u32, patched: bool, mut found: impl FnMut(Range)) {
     for layer in layers.iter().filter(|layer| layer.patch == patch && !layer.immediate) {
         let code = if patched {
-            layer.new
+            layer.code()
         } else {
-            top(layers, layer.ip, Some(patch)).map_or(layer.old, |below| below.new)
+            top(layers, layer.ip, Some(patch)).map_or(layer.old, Layer::code)
         };
         for (start, end) in [code.body, code.cold] {
             if start < end {
-                found(Range { start, end, layer: (layer.object, layer.func) });
+                found(Range {
+                    start,
+                    end,
+                    layer: (layer.object, layer.func),
+                });
             }
         }
     }

@@ -46,7 +46,11 @@ pub(crate) fn choose(slots: &[Entry], ip: usize, is_patched: impl FnOnce() -> bo
     for index in way(slots.len(), ip) {
         match slots.get(index) {
             Some(entry) if entry.ip == ip => {
-                return if entry.patched == entry.unpatched || is_patched() { entry.patched } else { entry.unpatched };
+                return if entry.patched == entry.unpatched || is_patched() {
+                    entry.patched
+                } else {
+                    entry.unpatched
+                };
             }
             Some(entry) if entry.ip != 0 => {}
             _ => return 0,

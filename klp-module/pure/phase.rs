@@ -74,13 +74,20 @@ impl Phase {
     /// The phase that follows, or why none does.
     pub(crate) const fn after(self, event: Event) -> Result<Self, Illegal> {
         match (self, event) {
-            (Self::Idle, Event::Enable(patch)) => Ok(Self::Moving { patch, direction: Direction::Patching }),
-            (Self::Idle, Event::Disable(patch)) => Ok(Self::Moving { patch, direction: Direction::Unpatching }),
+            (Self::Idle, Event::Enable(patch)) => Ok(Self::Moving {
+                patch,
+                direction: Direction::Patching,
+            }),
+            (Self::Idle, Event::Disable(patch)) => Ok(Self::Moving {
+                patch,
+                direction: Direction::Unpatching,
+            }),
             (Self::Idle, Event::Reverse(_) | Event::Arrived) => Err(Illegal::NotMoving),
             (Self::Moving { .. }, Event::Enable(_) | Event::Disable(_)) => Err(Illegal::Busy),
-            (Self::Moving { patch, direction }, Event::Reverse(asked)) if patch == asked => {
-                Ok(Self::Moving { patch, direction: direction.opposite() })
-            }
+            (Self::Moving { patch, direction }, Event::Reverse(asked)) if patch == asked => Ok(Self::Moving {
+                patch,
+                direction: direction.opposite(),
+            }),
             (Self::Moving { .. }, Event::Reverse(_)) => Err(Illegal::Busy),
             (Self::Moving { .. }, Event::Arrived) => Ok(Self::Idle),
         }

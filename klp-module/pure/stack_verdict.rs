@@ -42,12 +42,24 @@ const CALL: usize = 5;
 ///
 /// `entering` is the one function that the asking task is calling into ftrace from right now, in the handler itself: nothing
 /// has been chosen for it yet, so the newest such address on its stack does not count. It is taken when it is met.
-pub(crate) fn inside(ranges: &[Range], ips: &[(usize, FuncId)], entering: &mut Option<usize>, address: usize) -> Option<FuncId> {
+pub(crate) fn inside(
+    ranges: &[Range],
+    ips: &[(usize, FuncId)],
+    entering: &mut Option<usize>,
+    address: usize,
+) -> Option<FuncId> {
     if entering.is_some_and(|ip| ip.wrapping_add(CALL) == address) {
         *entering = None;
         return None;
     }
-    let range = ranges.iter().find(|range| range.start <= address && address < range.end);
+    let range = ranges
+        .iter()
+        .find(|range| range.start <= address && address < range.end);
+    if cfg!(klp_rs_without = "window") {
+        return range.map(|range| range.layer);
+    }
     let window = || ips.iter().find(|(ip, _)| ip.wrapping_add(CALL) == address);
-    range.map(|range| range.layer).or_else(|| window().map(|&(_, layer)| layer))
+    range
+        .map(|range| range.layer)
+        .or_else(|| window().map(|&(_, layer)| layer))
 }

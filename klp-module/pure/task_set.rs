@@ -26,7 +26,9 @@ pub(crate) struct TaskSet<'a> {
 impl<'a> TaskSet<'a> {
     /// The set kept in `slots`. A length that is no power of two makes an empty set that is always full.
     pub(crate) fn new(slots: &'a [AtomicUsize]) -> Self {
-        Self { slots: if slots.len().is_power_of_two() { slots } else { &[] } }
+        Self {
+            slots: if slots.len().is_power_of_two() { slots } else { &[] },
+        }
     }
 
     /// The way of a task: every slot once, from its home on.
@@ -71,7 +73,10 @@ impl<'a> TaskSet<'a> {
             }
             let (slot, was) = free.ok_or(Full)?;
             // Release: partner of the Acquire in `contains`.
-            if slot.compare_exchange(was, task, Ordering::Release, Ordering::Relaxed).is_err() {
+            if slot
+                .compare_exchange(was, task, Ordering::Release, Ordering::Relaxed)
+                .is_err()
+            {
                 continue 'again;
             }
             return Ok(was == EMPTY);

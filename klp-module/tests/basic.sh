@@ -23,5 +23,12 @@ check "it can be disabled" sh -c 'echo 0 >/sys/kernel/klp_rs/cmdline_c/enabled'
 until_ "it leaves sysfs" 50 gone $K/cmdline_c
 check "the original is back" is /proc/cmdline "$original"
 until_ "its module unloads" 20 rmmod cmdline_c
+check "the same patch in Rust loads" load cmdline_rs
+until_ "  its transition ends" 50 is $K/cmdline_rs/transition 0
+check "  it is in force" is /proc/cmdline "this has been live patched in Rust"
+check "  it can be disabled" sh -c 'echo 0 >/sys/kernel/klp_rs/cmdline_rs/enabled'
+until_ "  it leaves sysfs" 50 gone $K/cmdline_rs
+check "  the original is back" is /proc/cmdline "$original"
+until_ "  its module unloads" 20 rmmod cmdline_rs
 until_ "klp_rs unloads" 20 rmmod klp_rs
 dmesg | grep klp_rs: | sed 's/^/     /'

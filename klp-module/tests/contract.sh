@@ -3,17 +3,16 @@
 # What the contract promises beside consistency: a transition that lasts, turned round, forced; callbacks; refusals with
 # their errno; module objects that come and go; patches that exclude each other.
 
-write() { { echo "$1" >"$2"; } 2>/tmp/out; }
-refused() { if write "$1" "$2"; then return 1; else grep -q "$3" /tmp/out; fi; }
-unload() { i=0; while ! rmmod $1 2>/dev/null && [ $i -lt 30 ]; do usleep 100000; i=$((i + 1)); done; [ $i -lt 30 ]; }
-leaves() { write 0 $K/$1/enabled; until_ "$1 leaves" 50 gone $K/$1 && check "$1 unloads" unload $1; }
-
+original=$(cat /proc/cmdline)
+load klp_rs
+insmod /modules/bad.ko case=notrace 2>/dev/null
+check "klp_rs unloads after nothing but a refusal" unload klp_rs
 load klp_rs
 
 # Refusals.
 for case in "missing:Invalid argument" "notrace:Invalid argument" "nonew:Invalid argument" "noname:Invalid argument" \
     "nofuncs:Invalid argument" "noobjs:Invalid argument" "nomod:Invalid argument" "null:Invalid argument" \
-    "sympos:Invalid argument" "replace:Operation not supported" "fails:Input/output error"; do
+    "sympos:Invalid argument" "fails:Input/output error"; do
     said=$(refusal /modules/bad.ko case=${case%%:*})
     check "${case%%:*}: ${case#*:} (was: $said)" [ "${said#*"${case#*:}"}" != "$said" ]
     check "  leaves nothing in sysfs" sh -c "i=0; while [ -e $K/bad ] && [ \$i -lt 50 ]; do usleep 100000; i=\$((i+1)); done; [ ! -e $K/bad ]"
@@ -109,6 +108,18 @@ check "  the log says so" logged "klp_rs: reverting patch 'agree_v2' on unloadin
 check "it comes again" load agree
 check "  in force again" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 2 ]
 
+# Announced.
+uevent sh -c 'echo "$ACTION $DEVPATH" >>/tmp/uevents' &
+events=$!
+usleep 300000
+load cmdline_c
+until_ "a patch to be announced is complete" 50 is $K/cmdline_c/transition 0
+leaves cmdline_c
+until_ "  uevent: it is there" 20 grep -q "add /kernel/klp_rs/cmdline_c" /tmp/uevents
+until_ "  uevent: its transition ended" 20 grep -q "change /kernel/klp_rs/cmdline_c" /tmp/uevents
+until_ "  uevent: it goes" 20 grep -q "remove /kernel/klp_rs/cmdline_c" /tmp/uevents
+kill $events
+
 # Stacked.
 load agree_v3
 until_ "a second patch is on top" 50 is $K/agree_v3/transition 0
@@ -135,8 +146,8 @@ if [ -e /modules/lp_vmlinux.ko ]; then
     check "  the kernel's is refused" sh -c 'rmmod lp_vmlinux; ! insmod /modules/lp_vmlinux.ko 2>/dev/null'
     check "ftrace cannot be turned off under a patch" sh -c '! echo 0 >/proc/sys/kernel/ftrace_enabled 2>/dev/null'
     leaves cmdline_c
-    usleep 500000
-    check "and can be without one" write 0 /proc/sys/kernel/ftrace_enabled
+    # The ops itself leaves a moment after its last patch.
+    until_ "and can be without one" 50 write 0 /proc/sys/kernel/ftrace_enabled
     said=$(refusal /modules/cmdline_c.ko)
     check "  then a patch is refused (was: $said)" [ "${said#*usy}" != "$said" ]
     write 1 /proc/sys/kernel/ftrace_enabled

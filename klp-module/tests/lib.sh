@@ -42,6 +42,15 @@ refusal() {
     if insmod "$@" 2>/tmp/out; then echo loaded; else sed 's/.*: //' /tmp/out; fi
 }
 
+# write VALUE FILE, its error in /tmp/out.
+write() { { echo "$1" >"$2"; } 2>/tmp/out; }
+# The write fails, for this reason.
+refused() { if write "$1" "$2"; then return 1; else grep -q "$3" /tmp/out; fi; }
+# Within three seconds.
+unload() { i=0; while ! rmmod $1 2>/dev/null && [ $i -lt 30 ]; do usleep 100000; i=$((i + 1)); done; [ $i -lt 30 ]; }
+# Disabled, gone and unloaded.
+leaves() { write 0 $K/$1/enabled; until_ "$1 leaves" 50 gone $K/$1 && check "$1 unloads" unload $1; }
+
 finish() {
     warnings=$(dmesg | grep -E 'WARNING:|BUG:|Oops|Call Trace|general protection|rcu:.*stall|scheduling while atomic' | head -n 5)
     if [ -z "$warnings" ]; then pass "no warning in the kernel log"; else fail "kernel log: $warnings"; fi

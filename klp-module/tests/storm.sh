@@ -16,6 +16,7 @@ end=$(($(now) + seconds * 1000 - 2000))
 cycles=0
 reversed=0
 stacked=0
+replaced=0
 slowest=0
 late=0
 
@@ -33,8 +34,6 @@ settle() {
     [ $waited -le $slowest ] || slowest=$waited
 }
 
-write() { { echo "$1" >"$2"; } 2>/dev/null; }
-
 leave() {
     write 0 $K/$1/enabled
     begun=$(now)
@@ -50,8 +49,11 @@ while [ "$(now)" -lt "$end" ]; do
     load agree_v2 || break
     case $((cycles % 4)) in
     1)
-        # Turned round at once and back again.
-        write 0 $K/agree_v2/enabled && reversed=$((reversed + 1))
+        # Turned round and back again, as often as it can be caught on the way; ends enabled.
+        for turn in 1 2 3 4 5 6 7 8 9 10; do
+            is $K/agree_v2/transition 1 || break
+            write $(((turn + 1) % 2)) $K/agree_v2/enabled && reversed=$((reversed + 1))
+        done
         write 1 $K/agree_v2/enabled && reversed=$((reversed + 1))
         settle agree_v2
         ;;
@@ -66,7 +68,13 @@ while [ "$(now)" -lt "$end" ]; do
         fi
         ;;
     3)
-        usleep 1000
+        # Replaced: while it is on its way, or when it has arrived.
+        [ $((cycles % 8)) = 3 ] || settle agree_v2
+        until load agree_v3 replace=1 2>/dev/null; do settle agree_v2 || break; done
+        settle agree_v3 && replaced=$((replaced + 1))
+        unload agree_v2
+        leave agree_v3
+        continue
         ;;
     *)
         settle agree_v2
@@ -81,12 +89,13 @@ wait $storm
 cat /proc/agree/count
 set -- $(cat /proc/agree/count)
 calls=$2 mixed=$4 v1=$6 v2=$8
-echo "     cycles $cycles, reversals $reversed, stacked $stacked, slowest ${slowest} ms, late $late"
+echo "     cycles $cycles, reversals $reversed, stacked $stacked, replaced $replaced, slowest ${slowest} ms, late $late"
 check "no call saw two versions" [ "$mixed" = 0 ]
 check "at least ${LEAST:-100000} calls" [ "$calls" -ge "${LEAST:-100000}" ]
 check "both versions were called" [ "$v1" -gt 100 -a "$v2" -gt 100 ]
 check "transitions turned round" [ "$reversed" -gt 0 ]
 check "patches were stacked" [ "$stacked" -gt 0 ]
+check "patches were replaced" [ "$replaced" -gt 0 ]
 check "no transition was late" [ "$late" = 0 ]
 until_ "the target unloads" 20 rmmod agree
 until_ "klp_rs unloads" 50 rmmod klp_rs

@@ -17,7 +17,9 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/root/bin" "$work/root/modules" "$work/root/proc" "$work/root/sys" "$work/root/dev" "$work/root/tmp"
 cp "$KLP_BUSYBOX" "$work/root/bin/busybox"
 find "$KLP_BUILT" ${KLP_EXTRA:+"$KLP_EXTRA"} -name '*.ko' -exec cp {} "$work/root/modules/" \;
-[ ! -e "$KLP_BUILT/tests/storm" ] || cp "$KLP_BUILT/tests/storm" "$work/root/bin/"
+for tool in storm bench; do
+    [ ! -e "$KLP_BUILT/tests/$tool" ] || cp "$KLP_BUILT/tests/$tool" "$work/root/bin/"
+done
 cp "$here/lib.sh" "$here/$guest.sh" "$work/root/"
 cat >"$work/root/init" <<EOF
 #!/bin/busybox sh

@@ -71,12 +71,16 @@ rust_src_from_debian() {
     ln -s "$cache/$entry/usr/src/rustc-$(rustc_release)" "$1"
 }
 
+# It does not when the toolchain whose LLVM it was linked with is gone.
+linker_starts() { "$cache/$(linker_entry)/bin/bpf-linker" --version >/dev/null 2>&1; }
+
 # bpf-linker must read the bitcode this rustc writes, so it uses the LLVM that this rustc is linked with.
 install_bpf_linker() {
     entry=$(linker_entry)
-    [ -e "$cache/$entry" ] && return
+    linker_starts && return
     lock "$entry"
-    [ -e "$cache/$entry" ] && return
+    linker_starts && return
+    rm -rf "${cache:?}/$entry"
     libraries=$(rustc --print sysroot)/lib
     llvm=$(basename -- "$(ls -d "$libraries/libLLVM-$(rustc_llvm)"*.so 2>/dev/null | head -n 1)" .so)
     [ -n "$llvm" ] || die "this rustc brings no LLVM of its own ($libraries/libLLVM-$(rustc_llvm)*.so): use a rustup toolchain"

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The registry of scenarios: one file for each noun, one sentence for each scenario. tests/README.md says how to add one.
 
+mod bench;
 mod by_hand;
 mod crowd;
 mod deadline;
+mod demo;
 mod excluded;
 mod kernel_alone;
 mod stuck_reader;
@@ -27,7 +29,7 @@ const FILES: &[(&str, &[Scenario])] = &[
 ];
 
 /// Longer programs that speak to the user, by name: the demonstration, the benchmark.
-const PROGRAMS: &[(&str, Work)] = &[];
+const PROGRAMS: &[(&str, Work)] = &[("demo", demo::demo), ("bench", bench::bench)];
 
 /// What a scenario or a program does in the guest; an error is its failure.
 pub type Work = fn(&Guest) -> Result<()>;

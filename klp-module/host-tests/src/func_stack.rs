@@ -17,8 +17,14 @@ fn layer(patch: u32, func: u32, immediate: bool) -> Layer {
         object: 0,
         func,
         ip: old + 4,
-        old: Code { body: (old, old + 0x100), cold: (0, 0) },
-        new: Code { body: (new, new + 0x80), cold: (new + 0x8_0000, new + 0x8_0010) },
+        old: Code {
+            body: (old, old + 0x100),
+            cold: (0, 0),
+        },
+        new: Code {
+            body: (new, new + 0x80),
+            cold: (new + 0x8_0000, new + 0x8_0010),
+        },
         immediate,
     }
 }
@@ -71,8 +77,14 @@ fn an_immediate_function_goes_with_the_direction_whatever_the_state() {
     let layers = [layer(1, 0, true)];
     let ip = layers[0].ip;
     for state in [false, true] {
-        assert_eq!(choose(&table(&layers, Some((1, Direction::Patching))), ip, || state), start(1, 0));
-        assert_eq!(choose(&table(&layers, Some((1, Direction::Unpatching))), ip, || state), 0);
+        assert_eq!(
+            choose(&table(&layers, Some((1, Direction::Patching))), ip, || state),
+            start(1, 0)
+        );
+        assert_eq!(
+            choose(&table(&layers, Some((1, Direction::Unpatching))), ip, || state),
+            0
+        );
     }
     let mut found = Vec::new();
     affected(&layers, 1, true, |range| found.push(range));
@@ -101,6 +113,22 @@ fn what_an_unpatched_task_must_leave_is_the_layer_below_or_the_original() {
     found.clear();
     affected(&below[..1], 1, false, |range| found.push((range.start, range.end)));
     assert_eq!(found, [below[0].old.body]);
+}
+
+#[test]
+fn a_replacing_patch_brings_the_original_back_where_it_has_nothing() {
+    let below = layer(1, 0, false);
+    let layers = [below, Layer::original(2, &below)];
+    let slots = table(&layers, Some((2, Direction::Patching)));
+    assert_eq!(choose(&slots, below.ip, || true), 0);
+    assert_eq!(choose(&slots, below.ip, || false), start(1, 0));
+    // To go there a task must leave the replaced function, to come back the original.
+    let mut found = Vec::new();
+    affected(&layers, 2, false, |range| found.push((range.start, range.end)));
+    assert_eq!(found, [below.new.body, below.new.cold]);
+    found.clear();
+    affected(&layers, 2, true, |range| found.push((range.start, range.end)));
+    assert_eq!(found, [below.old.body]);
 }
 
 proptest! {

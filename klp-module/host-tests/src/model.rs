@@ -28,8 +28,14 @@ fn layers() -> Vec<Layer> {
             object: 0,
             func: func as u32,
             ip: old + 4,
-            old: Code { body: (old, old + 0x100), cold: (0, 0) },
-            new: Code { body: (old + NEW, old + NEW + 0x100), cold: (0, 0) },
+            old: Code {
+                body: (old, old + 0x100),
+                cold: (0, 0),
+            },
+            new: Code {
+                body: (old + NEW, old + NEW + 0x100),
+                cold: (0, 0),
+            },
             immediate: false,
         })
         .collect()
@@ -40,8 +46,15 @@ fn layers() -> Vec<Layer> {
 enum At {
     Outside,
     /// Between the call to ftrace and its return: the version is chosen and not yet on the stack.
-    Entering { func: usize, version: bool, caller: Option<bool> },
-    InCaller { version: bool, calls: u8 },
+    Entering {
+        func: usize,
+        version: bool,
+        caller: Option<bool>,
+    },
+    InCaller {
+        version: bool,
+        calls: u8,
+    },
 }
 
 struct Machine {
@@ -61,7 +74,10 @@ impl Machine {
         let layers = layers();
         let mut table = vec![Entry::default(); slots_for(layers.len())];
         for layer in layers.iter().filter(|layer| is_top(&layers, layer)) {
-            assert!(put(&mut table, entry(&layers, layer.ip, Some((1, Direction::Patching)))));
+            assert!(put(
+                &mut table,
+                entry(&layers, layer.ip, Some((1, Direction::Patching)))
+            ));
         }
         let (mut old, mut new) = (Vec::new(), Vec::new());
         affected(&layers, 1, false, |range| old.push(range));
@@ -85,18 +101,27 @@ impl Machine {
 
     fn enters(&self, task: usize, func: usize, caller: Option<bool>) -> At {
         let target = choose(&self.table, func + 4, || self.patched(task));
-        At::Entering { func, version: target != 0, caller }
+        At::Entering {
+            func,
+            version: target != 0,
+            caller,
+        }
     }
 
     /// One step of a task.
     fn run(&mut self, task: usize) {
         self.tasks[task] = match self.tasks[task] {
             At::Outside => self.enters(task, CALLER, None),
-            At::Entering { func: CALLER, version, .. } => At::InCaller { version, calls: 0 },
+            At::Entering {
+                func: CALLER, version, ..
+            } => At::InCaller { version, calls: 0 },
             At::Entering { version, caller, .. } => {
                 let caller = caller.unwrap();
                 self.mixed |= version != caller;
-                At::InCaller { version: caller, calls: 1 }
+                At::InCaller {
+                    version: caller,
+                    calls: 1,
+                }
             }
             At::InCaller { calls: 2.., .. } => At::Outside,
             At::InCaller { version, calls: 1 } => At::InCaller { version, calls: 2 },
@@ -108,20 +133,27 @@ impl Machine {
         let body = |func: usize, version: bool| if version { func + NEW + 0x50 } else { func + 0x50 };
         match self.tasks[task] {
             At::Outside => vec![],
-            At::Entering { func, caller, .. } => {
-                std::iter::once(func + 9).chain(caller.map(|version| body(CALLER, version))).collect()
-            }
+            At::Entering { func, caller, .. } => std::iter::once(func + 9)
+                .chain(caller.map(|version| body(CALLER, version)))
+                .collect(),
             At::InCaller { version, .. } => vec![body(CALLER, version)],
         }
     }
 
     /// A look at a task, as from an interrupt.
     fn look(&mut self, task: usize) {
-        let (leaves, ips) = (if self.target { &self.old } else { &self.new }, if self.window_rule { &self.ips[..] } else { &[] });
+        let (leaves, ips) = (
+            if self.target { &self.old } else { &self.new },
+            if self.window_rule { &self.ips[..] } else { &[] },
+        );
         if self.patched(task) == self.target {
             return;
         }
-        if self.stack(task).iter().any(|&address| inside(leaves, ips, &mut None, address).is_some()) {
+        if self
+            .stack(task)
+            .iter()
+            .any(|&address| inside(leaves, ips, &mut None, address).is_some())
+        {
             return;
         }
         let (set, key) = (TaskSet::new(&self.slots), 0x1000 + task * 64);

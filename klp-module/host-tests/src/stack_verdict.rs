@@ -5,9 +5,17 @@ use proptest::prelude::*;
 
 use crate::pure::stack_verdict::{inside, Range};
 
-const OLD: Range = Range { start: 0x1000, end: 0x1100, layer: (0, 0) };
+const OLD: Range = Range {
+    start: 0x1000,
+    end: 0x1100,
+    layer: (0, 0),
+};
 const IPS: [(usize, (u32, u32)); 1] = [(0x1004, (0, 0))];
-const NEW: Range = Range { start: 0x9000, end: 0x9080, layer: (0, 0) };
+const NEW: Range = Range {
+    start: 0x9000,
+    end: 0x9080,
+    layer: (0, 0),
+};
 
 #[test]
 fn an_address_in_the_code_to_be_left_keeps_a_task() {

@@ -7,13 +7,23 @@ use crate::pure::symbol_text::{parse, Symbol};
 
 #[test]
 fn a_function_of_the_kernel_is_read() {
-    let symbol = Symbol { name: b"cmdline_proc_show", offset: 4, size: 0x30, module: None };
+    let symbol = Symbol {
+        name: b"cmdline_proc_show",
+        offset: 4,
+        size: 0x30,
+        module: None,
+    };
     assert_eq!(parse(b"cmdline_proc_show+0x4/0x30"), Some(symbol));
 }
 
 #[test]
 fn a_function_of_a_module_is_read_with_and_without_build_id() {
-    let symbol = Symbol { name: b"tgt_wait", offset: 0, size: 0x1f, module: Some(b"tgt") };
+    let symbol = Symbol {
+        name: b"tgt_wait",
+        offset: 0,
+        size: 0x1f,
+        module: Some(b"tgt"),
+    };
     assert_eq!(parse(b"tgt_wait+0x0/0x1f [tgt]"), Some(symbol));
     assert_eq!(parse(b"tgt_wait+0x0/0x1f [tgt 1234abcd]"), Some(symbol));
 }
@@ -21,8 +31,17 @@ fn a_function_of_a_module_is_read_with_and_without_build_id() {
 #[test]
 fn what_is_no_symbol_is_none() {
     for text in [
-        &b""[..], b"0xffffffff81000000", b"f+0x0", b"f+0x0/", b"f+0x0/0x0", b"f+0x5/0x5", b"+0x0/0x1", b"f+0/1", b"f+0xg/0x1",
-        b"f+0x0/0x10 tgt", b"f+0x0/0x11111111111111111",
+        &b""[..],
+        b"0xffffffff81000000",
+        b"f+0x0",
+        b"f+0x0/",
+        b"f+0x0/0x0",
+        b"f+0x5/0x5",
+        b"+0x0/0x1",
+        b"f+0/1",
+        b"f+0xg/0x1",
+        b"f+0x0/0x10 tgt",
+        b"f+0x0/0x11111111111111111",
     ] {
         assert_eq!(parse(text), None, "{}", String::from_utf8_lossy(text));
     }

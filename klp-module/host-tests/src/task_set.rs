@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The set of tasks against a plain one, and with several writers at once.
 
-use std::{
-    collections::HashSet,
-    sync::atomic::AtomicUsize,
-    thread,
-};
+use std::{collections::HashSet, sync::atomic::AtomicUsize, thread};
 
 use proptest::prelude::*;
 

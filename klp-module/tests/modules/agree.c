@@ -3,6 +3,7 @@
  * agree.ko: the target of the consistency tests.
  *
  *   /proc/agree/call    read: calls agree_caller(); the byte read is the version
+ *   /proc/agree/burst   read: many calls without a pause
  *   /proc/agree/hold    read: sleeps in agree_hold() until the gate is opened
  *   /proc/agree/gate    write 1 or 0: opens or closes it
  *   /proc/agree/count   read: calls, mixed versions, calls of each version
@@ -28,9 +29,9 @@ __attribute__((noipa)) int agree_callee(struct agree *agree)
 	return 1;
 }
 
-__attribute__((noipa)) int agree_caller(struct agree *agree)
+__attribute__((noipa)) int agree_caller(struct agree *agree, bool pause)
 {
-	return agree_check(agree, 1);
+	return agree_check(agree, pause, 1);
 }
 
 __attribute__((noipa)) int agree_hold(struct agree *agree)
@@ -42,11 +43,20 @@ static struct agree agree = { .caller = agree_caller, .callee = agree_callee };
 
 static ssize_t call_read(struct file *file, char __user *buffer, size_t size, loff_t *position)
 {
-	char version = '0' + agree.caller(&agree);
+	char version = '0' + agree.caller(&agree, true);
 
 	if (!size)
 		return 0;
 	return copy_to_user(buffer, &version, 1) ? -EFAULT : 1;
+}
+
+static ssize_t burst_read(struct file *file, char __user *buffer, size_t size, loff_t *position)
+{
+	int i;
+
+	for (i = 0; i < 2000; i++)
+		agree.caller(&agree, false);
+	return 0;
 }
 
 static ssize_t hold_read(struct file *file, char __user *buffer, size_t size, loff_t *position)
@@ -75,13 +85,14 @@ static int count_show(struct seq_file *out, void *unused)
 }
 
 static const struct proc_ops call_ops = { .proc_read = call_read };
+static const struct proc_ops burst_ops = { .proc_read = burst_read };
 static const struct proc_ops hold_ops = { .proc_read = hold_read };
 static const struct proc_ops gate_ops = { .proc_write = gate_write };
 
 static int thread_run(void *unused)
 {
 	while (!kthread_should_stop()) {
-		agree.caller(&agree);
+		agree.caller(&agree, true);
 		cond_resched();
 	}
 	return 0;
@@ -94,6 +105,7 @@ static int __init agree_init(void)
 
 	init_waitqueue_head(&agree.gate);
 	proc_create("call", 0444, dir, &call_ops);
+	proc_create("burst", 0444, dir, &burst_ops);
 	proc_create("hold", 0444, dir, &hold_ops);
 	proc_create("gate", 0200, dir, &gate_ops);
 	proc_create_single("count", 0444, dir, count_show);
@@ -103,7 +115,7 @@ static int __init agree_init(void)
 		threads[i] = IS_ERR(thread) ? NULL : thread;
 	}
 	/* A module that is patched as it loads is patched for its init already. */
-	pr_info("agree: version %d in init\n", agree.caller(&agree));
+	pr_info("agree: version %d in init\n", agree.caller(&agree, true));
 	return 0;
 }
 

@@ -3,8 +3,9 @@
  * Two functions that must be of one version, and the check that they are. Shared by the target and its patches, so that
  * each version is the same code but for its number.
  *
- * agree_caller() asks agree_callee() twice with something in between that gives tasks every chance to move: if they
- * could move while inside, or if one of the two were replaced without the other, the answers would differ.
+ * agree_caller() asks agree_callee() twice, with @pause with something in between that gives tasks every chance to move:
+ * if they could move while inside, or if one of the two were replaced without the other, the answers would differ.
+ * Without @pause most of the time goes by on the way into the two functions.
  */
 #ifndef AGREE_H
 #define AGREE_H
@@ -16,9 +17,10 @@
 
 struct agree {
 	/* The originals, called through here so that a patch calls what everybody calls. */
-	int (*caller)(struct agree *agree);
+	int (*caller)(struct agree *agree, bool pause);
 	int (*callee)(struct agree *agree);
 	atomic64_t calls;
+	atomic64_t pauses;
 	atomic64_t mixed;
 	atomic64_t versions[4];
 	/* Tasks sleep here in agree_hold() until it is opened. */
@@ -26,16 +28,16 @@ struct agree {
 	bool open;
 };
 
-int agree_caller(struct agree *agree);
+int agree_caller(struct agree *agree, bool pause);
 int agree_callee(struct agree *agree);
 int agree_hold(struct agree *agree);
 
-static __always_inline int agree_check(struct agree *agree, int version)
+static __always_inline int agree_check(struct agree *agree, bool pause, int version)
 {
 	int before = agree->callee(agree);
 	int after;
 
-	switch (atomic64_inc_return(&agree->calls) % 16) {
+	switch (pause ? atomic64_inc_return(&agree->pauses) % 16 : 1) {
 	case 0:
 		usleep_range(50, 300);
 		break;
@@ -52,6 +54,7 @@ static __always_inline int agree_check(struct agree *agree, int version)
 	after = agree->callee(agree);
 	if (before != version || after != version)
 		atomic64_inc(&agree->mixed);
+	atomic64_inc(&agree->calls);
 	atomic64_inc(&agree->versions[version]);
 	return version;
 }

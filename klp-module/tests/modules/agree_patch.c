@@ -13,9 +13,9 @@ static noinline int patched_callee(struct agree *agree)
 	return VERSION;
 }
 
-static noinline int patched_caller(struct agree *agree)
+static noinline int patched_caller(struct agree *agree, bool pause)
 {
-	return agree_check(agree, VERSION);
+	return agree_check(agree, pause, VERSION);
 }
 
 static struct klp_rs_func funcs[] = {
@@ -27,6 +27,8 @@ static struct klp_rs_func funcs[] = {
 static struct klp_rs_object objs[] = { { .name = "agree", .funcs = funcs }, {} };
 
 static struct klp_rs_patch patch = { .mod = THIS_MODULE, .objs = objs };
+
+module_param_named(replace, patch.replace, bool, 0444);
 
 static int __init agree_patch_init(void)
 {

@@ -40,8 +40,6 @@ static int __init bad_init(void)
 		patch.mod = NULL;
 	else if (!strcmp(which, "sympos"))
 		funcs[0].old_sympos = 7;
-	else if (!strcmp(which, "replace"))
-		patch.replace = true;
 	else if (!strcmp(which, "absent"))
 		objs[0].name = "no_such_module";
 	else if (!strcmp(which, "null"))

@@ -55,6 +55,9 @@ static int complete_get(char *text, const struct kernel_param *unused)
 static const struct kernel_param_ops complete_ops = { .get = complete_get };
 module_param_cb(complete, &complete_ops, NULL, 0444);
 
+/* Then the functions of other patches that it does not have go back to the originals. */
+module_param_named(replace, patch.replace, bool, 0444);
+
 static int __init hold_init(void)
 {
 	return klp_rs_enable_patch(&patch);

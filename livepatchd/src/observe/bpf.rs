@@ -7,6 +7,7 @@
 
 pub mod btf;
 pub mod events;
+pub mod functions;
 pub mod load;
 pub mod log;
 pub mod lost;

@@ -8,6 +8,7 @@ mod adopting;
 mod applying;
 mod cancelling;
 mod client;
+mod deciding;
 mod fake_kernel;
 mod fake_task;
 mod forcing;

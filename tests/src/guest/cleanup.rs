@@ -22,6 +22,7 @@ use crate::wait;
 const TRANSITION_WITHIN: Duration = Duration::from_secs(60);
 /// A replaced or reverted patch lets go of its module a moment later, from a work queue.
 const MODULE_WITHIN: Duration = Duration::from_secs(10);
+const DAEMON: &str = "livepatchd.service";
 /// What scenarios change of the daemon's configuration, and where they override its unit.
 const CONFIGURATION: &str = "/etc/livepatchd";
 const OVERRIDES: &str = "/run/systemd/system/livepatchd.service.d";
@@ -42,20 +43,27 @@ impl Pristine {
         })
     }
 
-    /// Undoes everything a scenario may have done, in the order in which things hold each other.
+    /// Undoes everything a scenario may have done, in the order in which things hold each other. The daemon is stopped first:
+    /// what it does to help would be taken for the kernel's own.
     pub(super) fn restore(&self, scope: &Scope) -> Result<()> {
         scope.kill(release_everybody)?;
         stop_units()?;
-        // A transition that is not about to end hangs on the daemon's helpers as well: the daemon goes after it.
+        if self.daemon {
+            Call::new("systemctl", ["stop", DAEMON])
+                .ok()
+                .context("livepatchd does not stop")?;
+        }
         revert_all()?;
         unload_samples()?;
         fs::write("/proc/sys/kernel/ftrace_enabled", "1").context("kernel.ftrace_enabled")?;
-        if self.daemon { self.restore_daemon() } else { Ok(()) }
+        if self.daemon { self.forget_daemon() } else { Ok(()) }
     }
 
-    fn restore_daemon(&self) -> Result<()> {
-        if Path::new(OVERRIDES).exists() {
-            fs::remove_dir_all(OVERRIDES).context(OVERRIDES)?;
+    /// Leaves nothing of the stopped daemon but what was installed.
+    fn forget_daemon(&self) -> Result<()> {
+        remove("/run/livepatchd")?;
+        remove("/var/lib/livepatchd")?;
+        if remove(OVERRIDES)? {
             Call::new("systemctl", ["daemon-reload"]).ok()?;
         }
         let now = files_of(Path::new(CONFIGURATION))?;
@@ -67,20 +75,34 @@ impl Pristine {
                 fs::write(path, contents)?;
             }
         }
-        Call::new("systemctl", ["reset-failed", "livepatchd.service"]).run()?;
-        Call::new("systemctl", ["restart", "livepatchd.service"])
-            .ok()
-            .map(drop)
-            .context("livepatchd does not start again")
+        // Else a daemon that scenarios killed often would be started too often for systemd.
+        Call::new("systemctl", ["reset-failed", DAEMON]).run().map(drop)
+    }
+}
+
+/// Starts the daemon for a scenario that speaks of it; it is not running now.
+pub(super) fn start_daemon() -> Result<()> {
+    Call::new("systemctl", ["start", DAEMON])
+        .ok()
+        .map(drop)
+        .context("livepatchd does not start")
+}
+
+/// Says whether there was such a folder.
+fn remove(folder: &str) -> Result<bool> {
+    match fs::remove_dir_all(folder) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).context(folder.to_owned()),
     }
 }
 
 fn release_everybody() -> Result<()> {
-    if Module::sample("tgt").loaded() {
-        Target.release_all()
-    } else {
-        Ok(())
+    if !Module::sample("tgt").loaded() {
+        return Ok(());
     }
+    Target.release_all()?;
+    Target.kthread(false)
 }
 
 /// Units that scenarios start are called `test-…`.

@@ -2,7 +2,7 @@
 //! The journal from a moment on, with its native fields.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
@@ -82,6 +82,11 @@ impl Journal {
         found.context("it was there a moment ago")
     }
 
+    /// Entries of the kernel.
+    pub fn of_kernel(&self) -> Result<Vec<Entry>> {
+        self.entries(&["--dmesg"])
+    }
+
     fn entries(&self, filter: &[&str]) -> Result<Vec<Entry>> {
         // What was sent before is written before we read.
         Call::new("journalctl", ["--sync"]).ok()?;
@@ -107,10 +112,12 @@ impl Entry {
         self.fields.get(name)?.as_str()
     }
 
-    /// When the journal got it.
-    pub fn time(&self) -> Result<SystemTime> {
-        let microseconds = self.field("__REALTIME_TIMESTAMP").context("an entry without a time")?;
-        Ok(SystemTime::UNIX_EPOCH + Duration::from_micros(microseconds.parse()?))
+    /// When it was said, in microseconds since boot; when it arrived, for a sender that does not say.
+    pub fn micros(&self) -> Option<u64> {
+        let when = self
+            .field("_SOURCE_MONOTONIC_TIMESTAMP")
+            .or(self.field("__MONOTONIC_TIMESTAMP"))?;
+        when.parse().ok()
     }
 
     /// The line a person reads.

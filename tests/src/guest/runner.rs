@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use rustix::termios::{self, Winsize};
 
 use super::Guest;
-use super::cleanup::Pristine;
+use super::cleanup::{Pristine, start_daemon};
 use super::command::Call;
 use super::journal::Journal;
 use super::kernel_log::KernelLog;
@@ -50,12 +50,18 @@ pub fn run_one(name: &str) -> Result<()> {
 fn run_scenarios(plan: &Plan, names: &[String], reporter: &mut Reporter) -> Result<()> {
     let scope = Scope::create()?;
     let pristine = Pristine::remember(plan.daemon)?;
+    // It was started with the machine; each scenario begins without it, or with a fresh one.
+    pristine.restore(&scope).context("before the first scenario")?;
     for name in names {
         let scenario = scenarios::find(name)?;
         reporter.send(&Report::Started { name: name.clone() })?;
         let (journal, mut kernel_log) = (Journal::from_now()?, KernelLog::from_now()?);
+        let started = if scenario.daemon { start_daemon() } else { Ok(()) };
         let start = Instant::now();
-        let (output, failure) = run_apart(scenario);
+        let (output, failure) = match started {
+            Ok(()) => run_apart(scenario),
+            Err(error) => (String::new(), Some(one_line(&error))),
+        };
         let seconds = start.elapsed().as_secs_f64();
         let restored = pristine.restore(&scope);
 

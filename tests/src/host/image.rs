@@ -100,6 +100,27 @@ fn install() -> Result<Workplace> {
     Ok(folder)
 }
 
+/// Builds the part of the benchmark that is made of livepatchd's own code.
+fn scan_benchmark() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = [
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "livepatchd",
+        "--example",
+        "scan",
+    ];
+    let status = Command::new(cargo)
+        .args(arguments)
+        .current_dir(workspace())
+        .status()
+        .context("cargo")?;
+    ensure!(status.success(), "cargo build ended with {status}");
+    beside_us("examples/scan")
+}
+
 /// Writes the initramfs of one boot to `image`.
 pub(super) fn assemble(image: &Path, kernel: &Kernel, installed: Option<&Path>, plan: &Plan) -> Result<()> {
     let mut out = BufWriter::new(File::create(image)?);
@@ -111,6 +132,9 @@ pub(super) fn assemble(image: &Path, kernel: &Kernel, installed: Option<&Path>, 
     }
     for (name, source) in libc_of_host::to_take_along(&beside_us("scenarios")?)? {
         archive.copy(&format!("usr/lib/x86_64-linux-gnu/{name}"), &source)?;
+    }
+    if plan.purpose == Purpose::Program("bench".to_owned()) {
+        archive.copy(&inside(PROGRAMS, "scan"), &scan_benchmark()?)?;
     }
     if let Some(installed) = installed {
         archive.tree(installed)?;

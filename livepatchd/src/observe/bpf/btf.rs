@@ -7,37 +7,39 @@
 
 use std::{fs, io};
 
+use super::functions::Functions;
+
 /// The running kernel's BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// `BTF_MAGIC` (`include/uapi/linux/btf.h`).
-const MAGIC: u16 = 0xeb9f;
+pub(super) const MAGIC: u16 = 0xeb9f;
 /// Members of anonymous structures are looked for this deep: `task_struct` needs one level, where its layout is randomised.
 const MAX_NESTING: u32 = 8;
 /// Typedefs and qualifiers are followed this far (`kernel/bpf/btf.c: MAX_RESOLVE_DEPTH`).
 const MAX_CHAIN: u32 = 32;
 
 /// `BTF_KIND_*` (`include/uapi/linux/btf.h`).
-mod kind {
-    pub(super) const INT: u32 = 1;
-    pub(super) const PTR: u32 = 2;
-    pub(super) const ARRAY: u32 = 3;
-    pub(super) const STRUCT: u32 = 4;
-    pub(super) const UNION: u32 = 5;
-    pub(super) const ENUM: u32 = 6;
-    pub(super) const FWD: u32 = 7;
-    pub(super) const TYPEDEF: u32 = 8;
-    pub(super) const VOLATILE: u32 = 9;
-    pub(super) const CONST: u32 = 10;
-    pub(super) const RESTRICT: u32 = 11;
-    pub(super) const FUNC: u32 = 12;
-    pub(super) const FUNC_PROTO: u32 = 13;
-    pub(super) const VAR: u32 = 14;
-    pub(super) const DATASEC: u32 = 15;
-    pub(super) const FLOAT: u32 = 16;
-    pub(super) const DECL_TAG: u32 = 17;
-    pub(super) const TYPE_TAG: u32 = 18;
-    pub(super) const ENUM64: u32 = 19;
+pub(super) mod kind {
+    pub(in crate::observe::bpf) const INT: u32 = 1;
+    pub(in crate::observe::bpf) const PTR: u32 = 2;
+    pub(in crate::observe::bpf) const ARRAY: u32 = 3;
+    pub(in crate::observe::bpf) const STRUCT: u32 = 4;
+    pub(in crate::observe::bpf) const UNION: u32 = 5;
+    pub(in crate::observe::bpf) const ENUM: u32 = 6;
+    pub(in crate::observe::bpf) const FWD: u32 = 7;
+    pub(in crate::observe::bpf) const TYPEDEF: u32 = 8;
+    pub(in crate::observe::bpf) const VOLATILE: u32 = 9;
+    pub(in crate::observe::bpf) const CONST: u32 = 10;
+    pub(in crate::observe::bpf) const RESTRICT: u32 = 11;
+    pub(in crate::observe::bpf) const FUNC: u32 = 12;
+    pub(in crate::observe::bpf) const FUNC_PROTO: u32 = 13;
+    pub(in crate::observe::bpf) const VAR: u32 = 14;
+    pub(in crate::observe::bpf) const DATASEC: u32 = 15;
+    pub(in crate::observe::bpf) const FLOAT: u32 = 16;
+    pub(in crate::observe::bpf) const DECL_TAG: u32 = 17;
+    pub(in crate::observe::bpf) const TYPE_TAG: u32 = 18;
+    pub(in crate::observe::bpf) const ENUM64: u32 = 19;
 }
 
 /// Why BTF could not be read.
@@ -55,7 +57,7 @@ pub enum BtfError {
     /// A kind of type that is newer than this program; what follows it cannot be found.
     #[error("{VMLINUX} has a type of kind {0}, which this livepatchd does not know")]
     Kind(u32),
-    /// aya does not take the index made of it.
+    /// aya does not take the index of functions.
     #[error("the index of traceable functions: {0}")]
     Index(#[from] aya::BtfError),
 }
@@ -136,13 +138,9 @@ impl Btf {
     pub fn functions(&self, names: &[&'static str]) -> Result<Functions, BtfError> {
         let mut ids = vec![None; names.len()];
         self.find(kind::FUNC, names, &mut ids)?;
-        Ok(Functions(
-            names
-                .iter()
-                .copied()
-                .zip(ids)
-                .filter_map(|(name, id)| Some((name, id?)))
-                .collect(),
+        let found = names.iter().copied().zip(ids);
+        Ok(Functions::new(
+            found.filter_map(|(name, id)| Some((name, id?))).collect(),
         ))
     }
 
@@ -212,7 +210,7 @@ impl Btf {
                     count = count.saturating_mul(self.word(at + 20)?);
                 }
                 kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
-                    id = self.word(at + 8)?
+                    id = self.word(at + 8)?;
                 }
                 _ => return Ok(0),
             }
@@ -259,53 +257,6 @@ impl Btf {
             kind => return Err(BtfError::Kind(kind)),
         };
         Ok(12 + appended)
-    }
-}
-
-/// Functions that this kernel has, by their types' ids.
-#[derive(Clone, Debug)]
-pub struct Functions(Vec<(&'static str, u32)>);
-
-impl Functions {
-    /// Whether this one was looked for and found.
-    pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(other, _)| *other == name)
-    }
-
-    /// What aya needs of BTF to attach to them, and no more: their type ids.
-    ///
-    /// aya asks for a complete `Btf` only to turn a function's name into its id. This one has the same ids, with forward declarations in
-    /// place of all other types: less than half of the time and memory of `Btf::from_sys_fs`.
-    pub fn index_for_aya(&self) -> Result<aya::Btf, BtfError> {
-        let image = self.index()?;
-        #[expect(
-            clippy::default_trait_access,
-            reason = "aya does not export the name of its endianness type"
-        )]
-        Ok(aya::Btf::parse(&image, Default::default())?)
-    }
-
-    /// The index as a BTF file.
-    fn index(&self) -> Result<Vec<u8>, BtfError> {
-        let len = |bytes: usize| u32::try_from(bytes).map_err(|_too_big| BtfError::Damaged("too many types"));
-        let last = self.0.iter().map(|(_, id)| *id).max().unwrap_or(0) as usize;
-        // struct btf_type: name_off, info, type
-        let mut types = [0, kind::FWD << 24, 0].repeat(last);
-        let mut strings = vec![0_u8];
-        for (name, id) in &self.0 {
-            let at = (*id as usize - 1) * 3;
-            types[at] = len(strings.len())?;
-            types[at + 1] = kind::FUNC << 24;
-            strings.extend_from_slice(name.as_bytes());
-            strings.push(0);
-        }
-        let (types_len, strings_len) = (len(types.len() * 4)?, len(strings.len())?);
-        let mut image = MAGIC.to_ne_bytes().to_vec();
-        image.extend_from_slice(&[1, 0]);
-        image.extend_from_slice(bytemuck::cast_slice(&[24, 0, types_len, types_len, strings_len]));
-        image.extend_from_slice(bytemuck::cast_slice(&types));
-        image.extend_from_slice(&strings);
-        Ok(image)
     }
 }
 

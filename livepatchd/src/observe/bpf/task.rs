@@ -132,7 +132,6 @@ pub(super) fn key(tid: u32, start_time: u64) -> TaskKey {
 }
 
 /// A task's class from its ids and flags. Workers come before kernel threads: some kernels set both flags.
-#[expect(clippy::similar_names, reason = "the kernel's names")]
 pub(super) fn class(tid: u32, tgid: u32, flags: u32) -> TaskClass {
     if tid == 0 {
         TaskClass::Idle

@@ -18,8 +18,16 @@
 //! 12. Others load, write, unload, stop and continue tasks at any time.
 //! 13. Listings and passes over tasks arrive late; events may be missing altogether, kernel log lines never are.
 
+mod delays;
+mod livepatch;
+mod module;
+
 use std::collections::BTreeMap;
 
+pub(super) use self::{
+    delays::Delays,
+    module::{Init, Module},
+};
 use super::{fake_task::Task, machine::Slot};
 use crate::{
     model::{
@@ -32,94 +40,6 @@ use crate::{
     },
     policy::action::Action,
 };
-
-const ROUND: Millis = Millis(1_000);
-const ROUNDS_PER_SIGNAL: u32 = 15;
-
-/// How long things take, in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Delays {
-    /// Between the steps of loading and of disabling, under the core's lock.
-    pub(super) step: u64,
-    /// From a listing's last read to its arrival.
-    pub(super) list: u64,
-    /// Between two patches of a listing.
-    pub(super) read: u64,
-    /// From a pass over tasks to its arrival.
-    pub(super) scan: u64,
-    /// From an action to its effect, and from that to its outcome.
-    pub(super) act: u64,
-    /// From an event to its arrival.
-    pub(super) event: u64,
-    /// From a signal to the thread's return to user space.
-    pub(super) wake: u64,
-    /// From the end of a transition to the end of the patch's directory.
-    pub(super) free: u64,
-    /// From there to the end of the reference to its module.
-    pub(super) put: u64,
-}
-
-impl Default for Delays {
-    fn default() -> Self {
-        Self {
-            step: 2,
-            list: 1,
-            read: 0,
-            scan: 3,
-            act: 1,
-            event: 1,
-            wake: 20,
-            free: 5,
-            put: 20,
-        }
-    }
-}
-
-/// What a module does when it is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Init {
-    Enables,
-    EnablesNothing,
-    Fails,
-}
-
-/// A module file, or a loaded module.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent flags of the kernel, not a state machine"
-)]
-pub(super) struct Module {
-    pub(super) init: Init,
-    pub(super) replace: bool,
-    /// `enabled`.
-    pub(super) enabled: bool,
-    /// The core has a directory for it.
-    pub(super) listed: bool,
-    /// The core holds a reference.
-    pub(super) held: bool,
-    forced: bool,
-}
-
-impl Module {
-    pub(super) fn new() -> Self {
-        Self {
-            init: Init::Enables,
-            replace: false,
-            enabled: false,
-            listed: false,
-            held: false,
-            forced: false,
-        }
-    }
-
-    pub(super) fn replacing() -> Self {
-        Self {
-            replace: true,
-            ..Self::new()
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 struct InTransition {
@@ -429,147 +349,6 @@ impl FakeKernel {
         self.deliver(self.delays.scan, Some(Slot::Scan(Core::Kernel)), fact);
     }
 
-    /// Loading, in the kernel's order: the module, its directory, `transition`, the start with `enabled`.
-    fn step_insmod(&mut self, name: PatchName, by: Option<JobId>, step: u8) {
-        match step {
-            0 if self.locked => return self.later(1, Event::Insmod { name, by, step }),
-            0 => {
-                let file = self.files.get(&name).cloned();
-                match file {
-                    Some(_) if self.modules.contains_key(&name) => {
-                        return self.insmod_fails(by, ErrorName::AlreadyLoaded);
-                    }
-                    Some(file) if file.init != Init::Fails && self.core => {
-                        self.modules.insert(name.clone(), file);
-                    }
-                    Some(_) | None => return self.insmod_fails(by, ErrorName::InvalidModule),
-                }
-                if self.module(&name).init == Init::EnablesNothing {
-                    return self.insmod_ends(by);
-                }
-                self.locked = true;
-                let module = self.module(&name);
-                (module.listed, module.held) = (true, true);
-            }
-            1 if self.transition.is_some() => {
-                self.locked = false;
-                self.modules.remove(&name);
-                return self.insmod_fails(by, ErrorName::Busy);
-            }
-            1 => {
-                self.set_transition(&name, Direction::Patching);
-                self.log();
-            }
-            _ => {
-                self.locked = false;
-                self.module(&name).enabled = true;
-                self.start();
-                return self.insmod_ends(by);
-            }
-        }
-        let step = step + 1;
-        self.later(self.delays.step, Event::Insmod { name, by, step });
-    }
-
-    fn insmod_ends(&mut self, by: Option<JobId>) {
-        if let Some(job) = by {
-            self.outcome(Slot::Load(job), Outcome::Loaded { job, result: Ok(()) });
-        }
-    }
-
-    fn insmod_fails(&mut self, by: Option<JobId>, why: ErrorName) {
-        if let Some(job) = by {
-            let result = Err(Refusal::new(why, "the kernel refused the module"));
-            self.outcome(Slot::Load(job), Outcome::Loaded { job, result });
-        }
-    }
-
-    fn take_write(&mut self, name: PatchName, direction: Direction, ours: bool) {
-        if self.locked {
-            return self.later(1, Event::Write { name, direction, ours });
-        }
-        let result = self.enabled_store(&name, direction, ours);
-        if self.locked {
-            return;
-        }
-        self.written(name, direction, ours, result);
-    }
-
-    fn written(&mut self, name: PatchName, direction: Direction, ours: bool, result: Result<(), Refusal>) {
-        self.writes += u32::from(ours && result.is_ok());
-        if ours {
-            let core = Core::Kernel;
-            let outcome = Outcome::Switched {
-                core,
-                patch: name,
-                direction,
-                result,
-            };
-            self.outcome(Slot::Write(core), outcome);
-        }
-    }
-
-    /// `kernel/livepatch/core.c: enabled_store`.
-    fn enabled_store(&mut self, name: &PatchName, direction: Direction, ours: bool) -> Result<(), Refusal> {
-        let invalid = || Err(Refusal::new(ErrorName::Refused, "EINVAL"));
-        let Some(module) = self.modules.get_mut(name).filter(|m| m.listed) else {
-            return Err(Refusal::new(ErrorName::NotFound, "ENOENT"));
-        };
-        if module.enabled == direction.enabled() {
-            return invalid();
-        }
-        if let Some(t) = self.transition.as_mut().filter(|t| t.patch == *name) {
-            (t.target, t.tries) = (direction, 0);
-            module.enabled = direction.enabled();
-            self.episode += 1;
-            self.event(TransitionEvent::Reversed);
-            self.event(TransitionEvent::Started);
-            self.log();
-            return Ok(());
-        }
-        if direction.enabled() {
-            return invalid();
-        }
-        if self.transition.is_some() {
-            return Err(Refusal::new(ErrorName::Busy, "EBUSY"));
-        }
-        self.locked = true;
-        self.set_transition(name, Direction::Unpatching);
-        self.log();
-        let name = name.clone();
-        self.later(self.delays.step, Event::Disable { name, ours });
-        Ok(())
-    }
-
-    fn take_force(&mut self, name: PatchName) {
-        let core = Core::Kernel;
-        let result = match self.transition.clone().filter(|t| t.patch == name && !self.locked) {
-            None => Err(Refusal::new(ErrorName::Refused, "EINVAL")),
-            Some(t) => {
-                self.writes += 1;
-                let there = t.target == Direction::Patching;
-                self.tasks.values_mut().for_each(|task| task.patched = there);
-                let replaces = self.module(&name).replace;
-                for (other, module) in &mut self.modules {
-                    let removed = if there {
-                        replaces && *other != name
-                    } else {
-                        *other == name
-                    };
-                    module.forced |= removed && module.listed;
-                }
-                self.event(TransitionEvent::Forced);
-                Ok(())
-            }
-        };
-        let outcome = Outcome::Forced {
-            core,
-            patch: name,
-            result,
-        };
-        self.outcome(Slot::Write(core), outcome);
-    }
-
     fn take_rmmod(&mut self, name: PatchName, ours: bool) {
         let result = match self.modules.get(&name) {
             None => Err(Refusal::new(ErrorName::NotFound, "ENOENT")),
@@ -613,89 +392,6 @@ impl FakeKernel {
         let target = self.transition.as_ref().map(|t| t.target);
         if let Some(task) = self.tasks.get_mut(&key.tid).filter(|t| t.hears()) {
             task.leave(target);
-        }
-    }
-
-    fn set_transition(&mut self, name: &PatchName, target: Direction) {
-        self.transitions += 1;
-        self.episode += 1;
-        self.transition = Some(InTransition {
-            patch: name.clone(),
-            target,
-            tries: 0,
-            number: self.transitions,
-        });
-    }
-
-    fn start(&mut self) {
-        let Some(t) = &self.transition else { return };
-        let (there, number) = (t.target == Direction::Patching, t.number);
-        self.tasks.values_mut().for_each(|task| task.patched = !there);
-        self.event(TransitionEvent::Started);
-        self.log();
-        self.round(number);
-    }
-
-    /// `kernel/livepatch/transition.c: klp_try_complete_transition`.
-    fn round(&mut self, number: u32) {
-        let Some(t) = self.transition.clone().filter(|t| t.number == number) else {
-            return;
-        };
-        let there = t.target == Direction::Patching;
-        let mut verdicts = Vec::new();
-        for task in self.tasks.values_mut().filter(|task| task.patched != there) {
-            match task.holds(t.target).cloned() {
-                None => task.patched = there,
-                Some(verdict) => verdicts.push((task.seen.key, task.seen.comm.clone(), verdict)),
-            }
-        }
-        let complete = verdicts.is_empty();
-        if self.events {
-            for (key, comm, verdict) in verdicts {
-                let core = Core::Kernel;
-                let fact = Fact::Verdict {
-                    core,
-                    key,
-                    comm,
-                    verdict,
-                };
-                self.deliver(self.delays.event, None, fact);
-            }
-        }
-        self.event(TransitionEvent::RoundEnded);
-        if complete {
-            return self.complete(&t);
-        }
-        if t.tries > 0 && t.tries % ROUNDS_PER_SIGNAL == 0 {
-            let woken = self.tasks.values().filter(|task| task.patched != there && task.hears());
-            for key in woken.map(|task| task.seen.key).collect::<Vec<_>>() {
-                self.later(self.delays.wake, Event::Woken(key));
-            }
-        }
-        if let Some(t) = &mut self.transition {
-            t.tries += 1;
-        }
-        self.later(ROUND.0, Event::Round(number));
-    }
-
-    fn complete(&mut self, t: &InTransition) {
-        self.transition = None;
-        self.event(TransitionEvent::Completed);
-        self.log();
-        let replaces = self.module(&t.patch).replace;
-        let mut off = Vec::new();
-        for (name, module) in self.modules.iter_mut().filter(|(_, m)| m.listed) {
-            let goes = match t.target {
-                Direction::Patching => replaces && *name != t.patch,
-                Direction::Unpatching => *name == t.patch,
-            };
-            if goes {
-                module.enabled = false;
-                off.push(name.clone());
-            }
-        }
-        for name in off {
-            self.later(self.delays.free, Event::Free(name));
         }
     }
 

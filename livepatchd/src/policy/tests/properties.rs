@@ -21,7 +21,7 @@ use crate::{
         change::Change,
         fact::{Fact, Outcome, TransitionEvent},
         job::{JobId, JobOptions, OnTimeout},
-        patch::{Core, Direction, Listed, PatchListing, PatchName},
+        patch::{Core, Direction, Listed, PatchListing, PatchName, PatchState},
         refusal::{ErrorName, Refusal},
         request::Request,
         task::{Scheduling, Sighting, TaskClass, Verdict},
@@ -38,7 +38,7 @@ const TIMEOUT: u64 = 20_000;
 /// Two deadlines (or a forced third), unloading, and the core's own rounds.
 const BOUND: u64 = 3 * TIMEOUT + 15_000 + 5_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Wait(u64),
     Apply(usize, JobOptions),
@@ -131,8 +131,8 @@ fn how(kind: u8) -> impl FnOnce(&mut Sighting) {
     }
 }
 
-fn take(m: &mut Machine, step: Step) {
-    match step {
+fn take(m: &mut Machine, step: &Step) {
+    match *step {
         Step::Wait(ms) => m.run_for(ms),
         Step::Apply(p, options) => drop(m.apply_with(PATCHES[p], options)),
         Step::Revert(p, options) => {
@@ -190,7 +190,7 @@ proptest! {
     ) {
         let mut m = machine(delays, events);
         for step in steps {
-            take(&mut m, step);
+            take(&mut m, &step);
         }
         // tasks that are stuck stay stuck
         m.run_for(BOUND);
@@ -201,7 +201,7 @@ proptest! {
         prop_assert_eq!(m.kernel.moving(), None);
         m.assert_asleep();
         for (name, module) in &m.kernel.modules {
-            let state = m.state(name.as_str()).map(|s| s.as_str());
+            let state = m.state(name.as_str()).map(PatchState::as_str);
             let really = if module.enabled { "enabled" } else { "disabled" };
             prop_assert!(state == Some(really) || (!module.enabled && state == Some("loaded")), "{}: {:?}", name, state);
         }
@@ -216,7 +216,7 @@ proptest! {
     ) {
         let mut m = machine(delays, events);
         for step in steps {
-            take(&mut m, step);
+            take(&mut m, &step);
         }
         m.run_for(BOUND);
         let mut last: BTreeMap<(u32, u32), (Moment, u32)> = BTreeMap::new();

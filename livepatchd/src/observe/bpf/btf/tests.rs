@@ -24,32 +24,30 @@ fn file(types: &[Words], strings: &[u8]) -> Vec<u8> {
 /// 4: prototype; 5: function `f`; 6: `char`; 7: typedef `t` of 6; 8: array of three `t`.
 fn small() -> Vec<u8> {
     let strings = b"\0int\0s\0a\0b\0c\0f\0t\0d\0";
-    let [int, s, a, b, c, f, t, d] = [1, 5, 7, 9, 11, 13, 15, 17];
+    let text = |name: &str| {
+        let whole = format!("\0{name}\0");
+        let at = strings
+            .windows(whole.len())
+            .position(|window| window == whole.as_bytes());
+        u32::try_from(at.unwrap() + 1).unwrap()
+    };
+    let members = [
+        [text("a"), 1, 0],
+        [text("b"), 1, (1 << 24) + 35],
+        [0, 2, 64],
+        [text("d"), 8, 72],
+    ];
+    let mut structure = vec![text("s"), (1 << 31) + (kind::STRUCT << 24) + 4, 12];
+    structure.extend(members.concat());
     file(
         &[
-            vec![int, kind::INT << 24, 4, 32],
-            vec![0, kind::STRUCT << 24 | 1, 1, c, 6, 0],
-            vec![
-                s,
-                1 << 31 | kind::STRUCT << 24 | 4,
-                12,
-                a,
-                1,
-                0,
-                b,
-                1,
-                1 << 24 | 35,
-                0,
-                2,
-                64,
-                d,
-                8,
-                72,
-            ],
+            vec![text("int"), kind::INT << 24, 4, 32],
+            vec![0, (kind::STRUCT << 24) + 1, 1, text("c"), 6, 0],
+            structure,
             vec![0, kind::FUNC_PROTO << 24, 0],
-            vec![f, kind::FUNC << 24, 4],
+            vec![text("f"), kind::FUNC << 24, 4],
             vec![0, kind::INT << 24, 1, 8],
-            vec![t, kind::TYPEDEF << 24, 6],
+            vec![text("t"), kind::TYPEDEF << 24, 6],
             vec![0, kind::ARRAY << 24, 0, 7, 1, 3],
         ],
         strings,
@@ -85,12 +83,12 @@ fn members_bit_fields_and_members_of_anonymous_structures_are_found_with_their_s
 
 #[test]
 fn types_that_contain_themselves_are_not_followed_for_ever() {
-    let structure = vec![1, kind::STRUCT << 24 | 1, 4, 0, 1, 0];
+    let structure = vec![1, (kind::STRUCT << 24) + 1, 4, 0, 1, 0];
     let btf = Btf::parse(file(&[structure], b"\0s\0")).unwrap();
     assert_eq!(member(&btf, "a").unwrap(), None);
 
     let typedef = vec![0, kind::TYPEDEF << 24, 1];
-    let structure = vec![1, kind::STRUCT << 24 | 1, 4, 3, 1, 0];
+    let structure = vec![1, (kind::STRUCT << 24) + 1, 4, 3, 1, 0];
     let btf = Btf::parse(file(&[typedef, structure], b"\0s\0a\0")).unwrap();
     assert!(matches!(member(&btf, "a"), Err(BtfError::Damaged(_))));
 }
@@ -100,7 +98,8 @@ fn the_index_keeps_the_ids_of_functions() {
     let functions = Btf::parse(small()).unwrap().functions(&["f", "absent"]).unwrap();
     assert!(functions.has("f") && !functions.has("absent"));
     let index = Btf::parse(functions.index().unwrap()).unwrap();
-    assert_eq!(index.functions(&["f", "absent"]).unwrap().0, [("f", 5)]);
+    assert_eq!(index.functions(&["f", "absent"]).unwrap(), functions);
+    assert_eq!(functions, Functions::new(vec![("f", 5)]));
     assert_eq!(index.types.len(), 5);
 }
 
@@ -110,7 +109,7 @@ fn the_index_has_the_same_ids_as_the_running_kernels_btf_and_aya_takes_it() {
     let functions = Btf::of_running_kernel().unwrap().functions(&names).unwrap();
     assert!(names.iter().all(|name| functions.has(name)));
     let index = Btf::parse(functions.index().unwrap()).unwrap();
-    assert_eq!(index.functions(&names).unwrap().0, functions.0);
+    assert_eq!(index.functions(&names).unwrap(), functions);
     functions.index_for_aya().unwrap();
 }
 

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! How a patch comes: checked, resolved, put in force for tasks that will move; and how its disabling begins. What follows
+//! is the transition's. Invariant: when enabling fails nothing is left of the patch, in the handler, in sysfs or in the
+//! reference count of its module.
+
+use kernel::{prelude::*, sync::Arc};
+
+use super::{
+    objects,
+    patch::{Patch, Registered},
+    state::{Core, CORE, REDIRECT},
+    transition,
+};
+use crate::{
+    kernel_api::{
+        description::{Description, Moment},
+        dir::Event,
+        ftrace::Redirect,
+        module::Module,
+        thread,
+    },
+    pure::phase::{self, Direction},
+};
+
+/// `klp_rs_enable_patch()`.
+pub(crate) fn enable(description: Description) -> Result {
+    if description.objects().any(|object| !object.has_funcs()) {
+        return Err(EINVAL);
+    }
+    description.module().get()?;
+    let id = fresh_id(description.module()).inspect_err(|_| description.module().put())?;
+    let registered = Patch::of(id, description)
+        .and_then(|patch| Ok(Arc::new(patch, GFP_KERNEL)?))
+        .and_then(Registered::of)
+        .inspect_err(|_| description.module().put())?;
+    let patch = registered.patch.clone();
+    enable_registered(registered).map_err(|(registered, err)| {
+        if let Some(registered) = registered {
+            registered.release();
+        } else {
+            patch.description.module().put();
+        }
+        err
+    })
+}
+
+/// A number for the patch of this module, which is the only one of its name.
+fn fresh_id(module: Module) -> Result<u32> {
+    let mut core = CORE.lock();
+    if core
+        .patches
+        .iter()
+        .any(|registered| &*registered.patch.name == module.name())
+    {
+        return Err(EEXIST);
+    }
+    Ok(core.fresh_id())
+}
+
+type Refused = (Option<Registered>, Error);
+
+fn enable_registered(registered: Registered) -> Result<(), Refused> {
+    let patch = registered.patch.clone();
+    let mut redirect = REDIRECT.lock();
+    let mut core = CORE.lock();
+    let mut resolved = KVec::new();
+    for (index, object) in patch.objects.iter().enumerate() {
+        let module = object.name.as_deref().map(Module::find);
+        if let Some(None) = module {
+            continue;
+        }
+        object.form.set_module(module.flatten());
+        match objects::resolve(&patch, index).and_then(|found| Ok(resolved.push((index, found), GFP_KERNEL)?)) {
+            Ok(()) => {}
+            Err(err) => return Err((Some(registered), err)),
+        }
+    }
+    // Room first: a vector that cannot keep a patch would drop its directories, which must not happen under this lock.
+    let room = core.patches.reserve(1, GFP_KERNEL).map_err(Error::from);
+    if let Err(err) = room.and_then(|()| core.advance(phase::Event::Enable(patch.id))) {
+        return Err((Some(registered), err));
+    }
+    pr_notice!("enabling patch '{}'\n", &*patch.name);
+    if core.patches.push(registered, GFP_KERNEL).is_err() {
+        // Not with the room made above.
+        let _ = core.advance(phase::Event::Arrived);
+        return Err((None, ENOMEM));
+    }
+    let begun = begin(&mut core, &mut redirect, &patch, &resolved);
+    if begun.is_ok() {
+        if let Some(registered) = core.patches.last() {
+            registered.announce(Event::Add);
+        }
+        drop(core);
+        thread::wake();
+        return Ok(());
+    }
+    pr_warn!("failed to enable patch '{}'\n", &*patch.name);
+    transition::cancel(&mut core, redirect.as_ref(), &patch);
+    let registered = core.patches.pop();
+    let unused = core.is_unused();
+    drop(core);
+    if unused {
+        *redirect = None;
+    }
+    begun.map_err(|err| (registered, err))
+}
+
+/// From here on the handler knows the patch; tasks may move as soon as this has succeeded.
+fn begin(
+    core: &mut Core,
+    redirect: &mut Option<Redirect>,
+    patch: &Patch,
+    resolved: &[(usize, KVec<objects::Resolved>)],
+) -> Result {
+    transition::prepare(core, patch, Direction::Patching)?;
+    let redirect = match redirect {
+        Some(redirect) => redirect,
+        None => redirect.insert(Redirect::register()?),
+    };
+    for (index, resolved) in resolved {
+        let object = patch.objects.get(*index).ok_or(EINVAL)?;
+        object.form.pre_patch().inspect_err(|_| {
+            pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
+        })?;
+        objects::patch(core, redirect, patch, *index, resolved).inspect_err(|_| {
+            object.form.call(Moment::PostUnpatch);
+            pr_warn!("failed to patch object '{}'\n", object.title());
+        })?;
+    }
+    objects::cover(core, patch)?;
+    patch.set_enabled(true);
+    transition::start(core, patch, Direction::Patching)
+}
+
+/// Begins to take a patch back.
+pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
+    core.advance(phase::Event::Disable(patch.id))?;
+    let begun = transition::prepare(core, patch, Direction::Unpatching)
+        .and_then(|()| {
+            patch.call_patched(Moment::PreUnpatch);
+            core.publish()
+        })
+        .and_then(|()| transition::start(core, patch, Direction::Unpatching));
+    match begun {
+        Ok(()) => {
+            patch.set_enabled(false);
+            thread::wake();
+        }
+        Err(_) => transition::abandon(core, patch),
+    }
+    begun
+}

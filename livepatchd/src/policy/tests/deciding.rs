@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Single decisions, from a model that was told a few facts.
+
+use crate::{
+    model::{
+        Model,
+        fact::{Fact, Outcome},
+        job::{JobOptions, OnTimeout},
+        patch::{Core::Kernel, Direction, Listed, PatchListing},
+        refusal::{ErrorName, Refusal},
+        request::Request,
+        testing::name,
+        time::{Millis, Moment},
+    },
+    policy::{action::Action, begun, decide, rules::Rules},
+};
+
+const T: Moment = Moment(1_000_000);
+const OPTIONS: JobOptions = JobOptions {
+    timeout: Millis(75_000),
+    on_timeout: OnTimeout::Reverse,
+    nudge: true,
+};
+
+fn lp(enabled: bool, transition: bool) -> Fact {
+    let listed = Listed {
+        enabled,
+        transition,
+        replace: Some(false),
+        stack_order: None,
+        functions: Vec::new(),
+    };
+    let patches = vec![PatchListing {
+        name: name("lp"),
+        listed: Some(listed),
+    }];
+    Fact::Listing { core: Kernel, patches }
+}
+
+fn enabled() -> Model {
+    let mut model = Model::new();
+    model.observe(T, lp(true, false));
+    model
+}
+
+fn revert(model: &mut Model) {
+    let patch = name("lp");
+    let options = OPTIONS;
+    model.request(T, Request::Revert { patch, options }).0.expect("a job");
+}
+
+fn writes(model: &Model) -> Vec<Action> {
+    let actions = decide(model, &Rules::default(), T).actions;
+    let writes = actions.into_iter();
+    writes
+        .filter(|a| matches!(a, Action::Switch { .. } | Action::Force { .. }))
+        .collect()
+}
+
+fn switched(direction: Direction, result: Result<(), Refusal>) -> Fact {
+    Fact::Outcome(Outcome::Switched {
+        core: Kernel,
+        patch: name("lp"),
+        direction,
+        result,
+    })
+}
+
+#[test]
+fn an_unused_model_decides_nothing() {
+    assert_eq!(
+        decide(&Model::new(), &Rules::default(), T),
+        crate::policy::Decision::default()
+    );
+}
+
+#[test]
+fn a_core_that_may_have_come_is_looked_at() {
+    let mut model = Model::new();
+    model.observe(T, Fact::Stirred(Kernel));
+    assert_eq!(decide(&model, &Rules::default(), T).actions, [Action::List(Kernel)]);
+    begun(&mut model, T, &Action::List(Kernel));
+    model.observe(T, Fact::CoreGone(Kernel));
+    assert_eq!(decide(&model, &Rules::default(), T), crate::policy::Decision::default());
+}
+
+#[test]
+fn two_jobs_that_want_the_same_write_get_it_once() {
+    let mut model = enabled();
+    revert(&mut model);
+    model.observe(T, switched(Direction::Unpatching, Ok(())));
+    begun(&mut model, T, &Action::List(Kernel));
+    model.observe(T, lp(false, true));
+    let (patch, options) = (name("lp"), OPTIONS);
+    model.request(T, Request::Cancel { patch, options }).0.expect("a job");
+    assert_eq!(model.jobs().filter(|j| j.target == Direction::Patching).count(), 2);
+    assert_eq!(writes(&model).len(), 1);
+}
+
+#[test]
+fn after_a_refused_write_comes_a_look_before_the_next_try() {
+    let mut model = enabled();
+    revert(&mut model);
+    assert_eq!(writes(&model).len(), 1);
+    let refused = Err(Refusal::new(ErrorName::Busy, "EBUSY"));
+    model.observe(T, switched(Direction::Unpatching, refused));
+    assert_eq!(writes(&model), []);
+    begun(&mut model, T, &Action::List(Kernel));
+    assert_eq!(writes(&model), []);
+    model.observe(T, lp(true, false));
+    assert_eq!(writes(&model).len(), 1);
+}
+
+#[test]
+fn force_is_never_written_once_the_transition_has_turned() {
+    let mut model = enabled();
+    revert(&mut model);
+    model.observe(T, switched(Direction::Unpatching, Ok(())));
+    begun(&mut model, T, &Action::List(Kernel));
+    model.observe(T, lp(false, true));
+    let patch = name("lp");
+    model.request(T, Request::Force { patch }).0.expect("a job");
+    let force = writes(&model);
+    assert!(matches!(force[..], [Action::Force { .. }]), "{force:?}");
+    // while it is on its way, somebody turns the transition
+    begun(&mut model, T, &force[0]);
+    model.observe(T, lp(true, true));
+    assert_eq!(writes(&model), []);
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `make bench`: the figures of README.md, side by side in one run of one machine. Medians; nothing is asserted here, since
+//! emulation and a busy host make times what they are: the ratios count.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::guest::{Guest, Queue};
+use crate::wait;
+use crate::workload::Event;
+
+const RUNS: usize = 5;
+/// Sleepers are spread over so many processes: one has not room for 20,000 stacks.
+const PROCESSES: usize = 4;
+const SOON: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(180);
+/// How long the idle daemon is watched.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The benchmark.
+pub(super) fn bench(guest: &Guest) -> Result<()> {
+    guest.note(&format!("kernel {}, medians of {RUNS} runs", guest.kernel_release()?));
+    service(guest)?;
+    stuck_reader(guest)?;
+    many_tasks(guest)
+}
+
+/// Start, memory and sleep of the service.
+fn service(guest: &Guest) -> Result<()> {
+    let mut ready = Vec::new();
+    for _ in 0..RUNS {
+        guest.call("systemctl", ["reset-failed", "livepatchd"]).ok()?;
+        guest.call("systemctl", ["restart", "livepatchd"]).within(SOON).ok()?;
+        let began = unit_property(guest, "ExecMainStartTimestampMonotonic")?;
+        let active = unit_property(guest, "ActiveEnterTimestampMonotonic")?;
+        ready.push(Duration::from_micros(active.saturating_sub(began)));
+    }
+    guest.note(&format!("ready after start: {}", seconds(median(ready))));
+    let pid = unit_property(guest, "ExecMainPID")?;
+    // BPF programs are loaded beside the start; their threads end after ten seconds without work
+    let loaded = || Ok(threads(pid)?.len() == 1);
+    wait::until(LONG, "the daemon to rest", loaded)?;
+    let before = wake_ups(pid)?;
+    let start = Instant::now();
+    let watchdog = Duration::from_micros(unit_property(guest, "WatchdogUSec").unwrap_or(30_000_000)) / 3;
+    // the one place where time itself is what is waited for
+    while start.elapsed() < IDLE {
+        std::thread::sleep(IDLE.saturating_sub(start.elapsed()));
+    }
+    let woken = wake_ups(pid)?.saturating_sub(before);
+    let ticks = IDLE.as_secs() / watchdog.as_secs().max(1);
+    guest.note(&format!(
+        "idle for {} s: {woken} wake-ups, {ticks} of them the watchdog's",
+        IDLE.as_secs()
+    ));
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    for field in ["VmRSS:", "RssAnon:"] {
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(field))
+            .context("a memory field")?;
+        guest.note(&format!("idle memory, {}", line.replace('\t', " ")));
+    }
+    Ok(())
+}
+
+/// One stuck reader: the kernel alone, kpatch, livepatchd.
+fn stuck_reader(guest: &Guest) -> Result<()> {
+    let file = guest.module("lp").file();
+    let mut ours = Vec::new();
+    let mut known = Vec::new();
+    for _ in 0..RUNS {
+        let journal = guest.journal()?;
+        ours.push(timed(guest, || {
+            guest.ctl().call(["apply", &file]).within(LONG).ok().map(drop)
+        })?);
+        let kernel = journal.of_kernel()?.into_iter();
+        let mut starts = kernel.filter(|entry| entry.message().contains("starting patching transition"));
+        let started = starts
+            .next()
+            .and_then(|entry| entry.micros())
+            .context("no start in the journal")?;
+        let told = journal.of_unit("livepatchd")?.into_iter();
+        let told = told.filter(|entry| entry.field("LIVEPATCH_REASON").is_some());
+        if let Some(at) = told.filter_map(|entry| entry.micros()).next() {
+            known.push(Duration::from_micros(at.saturating_sub(started)));
+        }
+    }
+    guest.call("systemctl", ["stop", "livepatchd"]).ok()?;
+    let (mut alone, mut kpatch) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        alone.push(timed(guest, || {
+            guest.module("lp").load()?;
+            guest.patch("lp").wait_applied(LONG).map(drop)
+        })?);
+        kpatch.push(timed(guest, || {
+            guest.call("kpatch", ["load", &file]).within(LONG).ok().map(drop)
+        })?);
+    }
+    guest.call("systemctl", ["start", "livepatchd"]).ok()?;
+    let (ours, alone, kpatch) = (median(ours), median(alone), median(kpatch));
+    guest.note(&format!(
+        "stuck reader, apply to complete: livepatchd {}, kernel alone {} ({:.1} times), kpatch load {} ({:.1} times)",
+        seconds(ours),
+        seconds(alone),
+        ratio(alone, ours),
+        seconds(kpatch),
+        ratio(kpatch, ours)
+    ));
+    guest.note(&format!(
+        "reason in the journal after the transition's start: {}",
+        seconds(median(known))
+    ));
+    Ok(())
+}
+
+/// A patch applied over a stuck reader, and everything put back afterwards; the time is that of `apply`.
+fn timed(guest: &Guest, apply: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let target = guest.load_target()?;
+    let mut reader = guest.workload(["read", &Queue::Wait.file()])?;
+    target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    let start = Instant::now();
+    apply()?;
+    let took = start.elapsed();
+    target.release_all()?;
+    reader.wait_ended(SOON)?;
+    let patch = guest.patch("lp");
+    patch.set_enabled(false)?;
+    patch.wait_reverted(SOON)?;
+    wait::until(SOON, "lp to be unloaded", || {
+        Ok(guest.call("rmmod", ["lp"]).run()?.code == 0 || !guest.module("lp").loaded())
+    })?;
+    Ok(took)
+}
+
+/// Finding one pending task among many: one BPF pass against a compiled loop over /proc.
+fn many_tasks(guest: &Guest) -> Result<()> {
+    for count in [2_000, 20_000] {
+        let target = guest.load_target()?;
+        let threads = (count / PROCESSES).to_string();
+        let sleepers = guest.workload(["sleep", "--processes", &PROCESSES.to_string(), "--threads", &threads])?;
+        sleepers.wait_for(LONG, "the sleepers", |events| {
+            let settled = |event: &&Event| matches!(event, Event::Settled { .. });
+            events.iter().filter(settled).count() == PROCESSES
+        })?;
+        let mut reader = guest.workload(["read", &Queue::WaitUninterruptible.file()])?;
+        target.wait_for_sleepers(Queue::WaitUninterruptible, 1, SOON)?;
+        guest.module("lp_uninterruptible").load()?;
+        let measured = guest
+            .call("/usr/lib/livepatch-tests/scan", ["lp_uninterruptible"])
+            .within(LONG)
+            .ok()?;
+        guest.note(&format!("{count} sleeping tasks, one pending: {}", measured.trim()));
+        target.release_all()?;
+        reader.wait_ended(SOON)?;
+        let patch = guest.patch("lp_uninterruptible");
+        patch.wait_applied(LONG)?;
+        patch.set_enabled(false)?;
+        patch.wait_reverted(LONG)?;
+        guest.call("rmmod", ["lp_uninterruptible"]).within(SOON).run()?;
+    }
+    Ok(())
+}
+
+fn unit_property(guest: &Guest, name: &str) -> Result<u64> {
+    let text = guest
+        .call("systemctl", ["show", "--value", "--property", name, "livepatchd"])
+        .ok()?;
+    text.trim().parse().with_context(|| format!("{name}: {text}"))
+}
+
+fn threads(pid: u64) -> Result<Vec<std::path::PathBuf>> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))?;
+    Ok(tasks.flatten().map(|entry| entry.path()).collect())
+}
+
+/// How often its threads went to sleep until now.
+fn wake_ups(pid: u64) -> Result<u64> {
+    let mut sum = 0;
+    for thread in threads(pid)? {
+        let status = fs::read_to_string(thread.join("status"))?;
+        let field = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sum += field.context("voluntary_ctxt_switches")?.trim().parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.3} s", time.as_secs_f64())
+}
+
+fn ratio(slow: Duration, fast: Duration) -> f64 {
+    slow.as_secs_f64() / fast.as_secs_f64().max(1e-9)
+}
