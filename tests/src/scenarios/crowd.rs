@@ -146,7 +146,7 @@ fn apply(guest: &Guest) -> Result<Duration> {
     let applied = guest
         .ctl()
         .call(["apply", &guest.module("lp").file()])
-        .within(A_WHILE)
+        .within(2 * A_WHILE)
         .run()?;
     ensure!(applied.code == 0, "{applied:?}");
     ensure!(
