@@ -8,6 +8,7 @@ use kernel::{prelude::*, sync::Arc};
 use super::{
     objects,
     patch::{Patch, Registered},
+    replace,
     state::{Core, CORE, REDIRECT},
     transition,
 };
@@ -128,7 +129,7 @@ fn begin(
             pr_warn!("failed to patch object '{}'\n", object.title());
         })?;
     }
-    objects::cover(core, patch)?;
+    replace::cover(core, patch)?;
     patch.set_enabled(true);
     transition::start(core, patch, Direction::Patching)
 }

@@ -5,8 +5,10 @@
 pub(crate) mod enable;
 pub(crate) mod handler;
 pub(crate) mod hooks;
+pub(crate) mod modules;
 pub(crate) mod objects;
 pub(crate) mod patch;
+pub(crate) mod replace;
 pub(crate) mod state;
 pub(crate) mod tasks;
 pub(crate) mod transition;

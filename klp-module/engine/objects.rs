@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Objects: resolving their functions, putting these in force and taking them out, for the kernel and for modules that come
-//! and go. Knows nothing of tasks. Invariant: an object's functions are in `Core::layers` and in the ftrace filter, or in
+//! Objects: resolving their functions, putting these in force and taking them out. Knows nothing of tasks; when modules come
+//! and go is modules.rs' matter. Invariant: an object's functions are in `Core::layers` and in the ftrace filter, or in
 //! neither, whenever the core's lock is free.
 
 use core::sync::atomic::Ordering;
-use kernel::{prelude::*, sync::Arc};
+use kernel::prelude::*;
 
 use super::{
-    patch::{Object, Patch, Registered},
-    state::{Core, CORE, REDIRECT},
-    transition,
+    patch::{Object, Patch},
+    replace,
+    state::Core,
 };
 use crate::{
-    kernel_api::{
-        description::Moment,
-        ftrace::{self, Found, Redirect},
-        module::Module,
-    },
+    kernel_api::ftrace::{self, Found, Redirect},
     pure::func_stack::{Code, Layer},
 };
 
@@ -160,7 +156,7 @@ pub(crate) fn unpatch(core: &mut Core, redirect: &Redirect, patch: &Patch, only:
         }
     }
     core.layers.retain(|layer| !concerned(layer));
-    uncover(core);
+    replace::uncover(core);
     for (index, object) in patch.objects.iter().enumerate() {
         if only.is_none_or(|only| only == index) {
             object.patched.store(false, Ordering::Relaxed);
@@ -171,85 +167,8 @@ pub(crate) fn unpatch(core: &mut Core, redirect: &Redirect, patch: &Patch, only:
     Ok(())
 }
 
-/// A replacing patch brings the original back wherever another patch has a function that it has not.
-pub(crate) fn cover(core: &mut Core, patch: &Patch) -> Result {
-    if !patch.replace {
-        return Ok(());
-    }
-    let mut covers = KVec::new();
-    for layer in &core.layers {
-        let is_own = |other: &Layer| other.patch == patch.id && other.ip == layer.ip;
-        if !core.layers.iter().any(is_own) && !covers.iter().any(is_own) {
-            covers.push(Layer::original(patch.id, layer), GFP_KERNEL)?;
-        }
-    }
-    let before = core.layers.len();
-    let covered = core.layers.extend_from_slice(&covers, GFP_KERNEL);
-    let covered = covered.map_err(Error::from).and_then(|()| core.publish());
-    if covered.is_err() {
-        core.layers.truncate(before);
-    }
-    covered
-}
-
-/// An original that lies over nothing is not needed any more.
-fn uncover(core: &mut Core) {
-    let mut real = 0usize;
-    // Moves what is to stay to the front, in order; a layer looks at all others, so `retain` would not do.
-    for index in 0..core.layers.len() {
-        let Some(&layer) = core.layers.get(index) else { return };
-        let needed = |other: &Layer| other.ip == layer.ip && !other.is_original();
-        if !layer.is_original() || core.layers.iter().any(needed) {
-            if let Some(place) = core.layers.get_mut(real) {
-                *place = layer;
-            }
-            real = real.saturating_add(1);
-        }
-    }
-    core.layers.truncate(real);
-}
-
-/// Takes all patches but `patch` out of force and off the list: every task has the one that replaces them. What brought
-/// originals back goes with what it covered.
-pub(crate) fn replace(core: &mut Core, redirect: &Redirect, patch: &Patch) -> Result<KVec<Registered>> {
-    let mut replaced = KVec::with_capacity(core.patches.len(), GFP_KERNEL)?;
-    let mut ips = KVec::new();
-    for layer in &core.layers {
-        let stays = |other: &Layer| other.ip == layer.ip && other.patch == patch.id && !other.is_original();
-        if !core.layers.iter().any(stays) && !ips.contains(&layer.ip) {
-            ips.push(layer.ip, GFP_KERNEL)?;
-        }
-    }
-    let mut kept = KVec::with_capacity(core.layers.len(), GFP_KERNEL)?;
-    for layer in core
-        .layers
-        .iter()
-        .filter(|layer| layer.patch == patch.id && !layer.is_original())
-    {
-        kept.push(*layer, GFP_KERNEL)?;
-    }
-    let all = core::mem::replace(&mut core.layers, kept);
-    if let Err(err) = core.publish() {
-        core.layers = all;
-        return Err(err);
-    }
-    clear_filter(redirect, patch, &mut ips);
-    while let Some(place) = core.patches.iter().position(|other| other.patch.id != patch.id) {
-        let Ok(registered) = core.patches.remove(place) else {
-            break;
-        };
-        registered.patch.set_enabled(false);
-        for object in &registered.patch.objects {
-            object.patched.store(false, Ordering::Relaxed);
-        }
-        // Its room was made above.
-        let _ = replaced.push(registered, GFP_KERNEL);
-    }
-    Ok(replaced)
-}
-
 /// A call-out that stays in the filter finds nothing to do: an error is for the log.
-fn clear_filter(redirect: &Redirect, patch: &Patch, ips: &mut [usize]) {
+pub(super) fn clear_filter(redirect: &Redirect, patch: &Patch, ips: &mut [usize]) {
     if let Err(err) = redirect.remove(ips) {
         pr_warn!(
             "failed to clear the ftrace filter for patch '{}' ({})\n",
@@ -257,136 +176,4 @@ fn clear_filter(redirect: &Redirect, patch: &Patch, ips: &mut [usize]) {
             err.to_errno()
         );
     }
-}
-
-/// A module is about to run its init, or has run it: patches that wait for it are applied. An error refuses the module.
-pub(crate) fn coming(module: Module) -> Result {
-    let redirect = REDIRECT.lock();
-    let mut core = CORE.lock();
-    let Some(redirect) = redirect.as_ref() else {
-        return Ok(());
-    };
-    let mut waiting: KVec<(Arc<Patch>, usize)> = KVec::new();
-    for registered in &core.patches {
-        if let Some(index) = registered.patch.object_of(module.name()) {
-            waiting.push((registered.patch.clone(), index), GFP_KERNEL)?;
-        }
-    }
-    for (patch, index) in &waiting {
-        if let Err(err) = apply(&mut core, redirect, patch, *index, module) {
-            pr_warn!(
-                "patch '{}' failed for module '{}', refusing to load module '{}'\n",
-                &*patch.name,
-                module.name(),
-                module.name()
-            );
-            return Err(err);
-        }
-    }
-    // A transition that replaces has to replace what has just come, too.
-    match core.moving_patch() {
-        Some(moving) if !waiting.is_empty() => cover(&mut core, &moving),
-        _ => Ok(()),
-    }
-}
-
-fn apply(core: &mut Core, redirect: &Redirect, owner: &Patch, index: usize, module: Module) -> Result {
-    let object = owner.objects.get(index).ok_or(EINVAL)?;
-    if object.patched.load(Ordering::Relaxed) {
-        return Ok(());
-    }
-    object.form.set_module(Some(module));
-    let resolved = resolve(owner, index).inspect_err(|err| {
-        pr_warn!(
-            "failed to initialize patch '{}' for module '{}' ({})\n",
-            &*owner.name,
-            module.name(),
-            err.to_errno()
-        );
-    })?;
-    pr_notice!(
-        "applying patch '{}' to loading module '{}'\n",
-        &*owner.name,
-        module.name()
-    );
-    object.form.pre_patch().inspect_err(|_| {
-        pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
-    })?;
-    if let Err(err) = patch(core, redirect, owner, index, &resolved) {
-        pr_warn!(
-            "failed to apply patch '{}' to module '{}' ({})\n",
-            &*owner.name,
-            module.name(),
-            err.to_errno()
-        );
-        object.form.call(Moment::PostUnpatch);
-        return Err(err);
-    }
-    if !core.phase.moves(owner.id) {
-        object.form.call(Moment::PostPatch);
-    }
-    Ok(())
-}
-
-/// A module is about to go: whatever patched it is out of force when this returns.
-pub(crate) fn going(module: Module) {
-    let redirect = REDIRECT.lock();
-    let mut core = CORE.lock();
-    let Some(redirect) = redirect.as_ref() else { return };
-    // The reference keeps a patch module from going, unless its init failed after it had enabled its patch
-    // (kernel/module/main.c:do_init_module frees it then): its functions are about to be freed under whoever is in them.
-    while let Some(registered) = expel(&mut core, redirect, module) {
-        drop(core);
-        registered.release();
-        core = CORE.lock();
-    }
-    let mut patches: KVec<(Arc<Patch>, usize)> = KVec::new();
-    for registered in &core.patches {
-        if let Some(index) = registered.patch.object_of(module.name()) {
-            if patches.push((registered.patch.clone(), index), GFP_KERNEL).is_err() {
-                pr_err!("no memory to revert patches on unloading module '{}'\n", module.name());
-            }
-        }
-    }
-    for (patch, index) in &patches {
-        let Some(object) = patch.objects.get(*index) else {
-            continue;
-        };
-        if object.patched.load(Ordering::Relaxed) {
-            if !core.phase.moves(patch.id) {
-                object.form.call(Moment::PreUnpatch);
-            }
-            pr_notice!(
-                "reverting patch '{}' on unloading module '{}'\n",
-                &*patch.name,
-                module.name()
-            );
-            if let Err(err) = unpatch(&mut core, redirect, patch, Some(*index)) {
-                pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
-            }
-            object.form.call(Moment::PostUnpatch);
-        }
-        object.form.set_module(None);
-    }
-}
-
-/// Takes a patch of `module` out of everything, at once.
-fn expel(core: &mut Core, redirect: &Redirect, module: Module) -> Option<Registered> {
-    let place = core
-        .patches
-        .iter()
-        .position(|registered| registered.patch.description.module() == module)?;
-    let patch = core.patches.get(place)?.patch.clone();
-    pr_err!(
-        "module '{}' failed after it had enabled its patch; the patch is removed, its functions may crash\n",
-        &*patch.name
-    );
-    if core.phase.moves(patch.id) {
-        transition::abandon(core, &patch);
-    }
-    patch.set_enabled(false);
-    if let Err(err) = unpatch(core, redirect, &patch, None) {
-        pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
-    }
-    core.patches.remove(place).ok()
 }

@@ -45,6 +45,8 @@ pub(crate) struct Motion {
     pub(crate) backoff: Backoff,
     /// How often the tasks were looked at since it began or turned.
     pub(crate) looks: u32,
+    /// Tasks that the last look could not hold still.
+    pub(crate) unreached: usize,
     /// Milliseconds waited between looks since tasks were last signalled.
     pub(crate) waited: u32,
     /// The administrator ended it.

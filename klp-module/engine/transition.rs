@@ -16,6 +16,7 @@ use kernel::{
 use super::{
     objects,
     patch::{Patch, Registered},
+    replace,
     state::{Core, Motion, CORE, REDIRECT},
     tasks::Tasks,
 };
@@ -36,7 +37,8 @@ use crate::{
     },
 };
 
-/// After so many looks at the tasks, those that wait on a runqueue are looked at while the machine stands.
+/// After so many looks at the tasks, those that wait on a runqueue are looked at while the machine stands: if the last look
+/// found any, because a transition may last for ever and must not stop the machine again and again for nothing.
 const LOOKS_BEFORE_SWEEP: u32 = 3;
 
 /// Milliseconds until completion is tried again when memory was short.
@@ -51,6 +53,7 @@ pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> R
         hooks: None,
         backoff: Backoff::new(),
         looks: 0,
+        unreached: 0,
         waited: 0,
         forced: false,
     });
@@ -199,7 +202,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     }
     let before = tasks.moves();
     let pending = |task: usize| tasks.is_patched(task) != tasks.target_patched();
-    let mut left = 0usize;
+    let (mut left, mut unreached) = (0usize, 0usize);
     // Whoever is running now. An idle task is not in the task list: it is counted here.
     task::each_running(|task| {
         if pending(task.key()) && table.try_move(&tasks, &task, None) != Verdict::Moved && task.is_idle() {
@@ -207,7 +210,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
         }
     });
     motion.looks = motion.looks.saturating_add(1);
-    if motion.looks > LOOKS_BEFORE_SWEEP {
+    if motion.looks > LOOKS_BEFORE_SWEEP && motion.unreached > 0 {
         task::sweep(|task| {
             if pending(task.key()) {
                 table.try_move(&tasks, &task, None);
@@ -222,6 +225,9 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
         let verdict = task
             .if_blocked(|task| table.try_move(&tasks, &task, None))
             .unwrap_or(Verdict::Running);
+        if verdict == Verdict::Running {
+            unreached = unreached.saturating_add(1);
+        }
         if verdict != Verdict::Moved {
             left = left.saturating_add(1);
             report(patch, &task, verdict);
@@ -230,6 +236,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
             }
         }
     });
+    motion.unreached = unreached;
     if left == 0 {
         return Look::Arrived;
     }
@@ -275,7 +282,7 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     let (motion, phase) = (core.motion.take(), core.phase);
     core.advance(phase::Event::Arrived)?;
     let told = match direction {
-        Direction::Patching if patch.replace => objects::replace(core, redirect, patch).map(|replaced| gone = replaced),
+        Direction::Patching if patch.replace => replace::replace(core, redirect, patch).map(|replaced| gone = replaced),
         Direction::Patching => core.publish(),
         Direction::Unpatching => objects::unpatch(core, redirect, patch, None),
     };

@@ -63,13 +63,13 @@ extern "C" fn klp_rs_transition_step() -> c_uint {
 /// From the module notifier: before the module's init, and after it.
 #[no_mangle]
 extern "C" fn klp_rs_module_coming(module: *mut module) -> c_int {
-    errno(engine::objects::coming(Module::from_raw(module)))
+    errno(engine::modules::coming(Module::from_raw(module)))
 }
 
 /// From the module notifier: before the module's text goes.
 #[no_mangle]
 extern "C" fn klp_rs_module_going(module: *mut module) {
-    engine::objects::going(Module::from_raw(module));
+    engine::modules::going(Module::from_raw(module));
 }
 
 /// From a file in sysfs: its value, or an errno.

@@ -24,7 +24,7 @@ impl Module {
         self.0
     }
 
-    /// The live module of this name. It stays while the caller holds the lock that `engine::objects::going` takes.
+    /// The live module of this name. It stays while the caller holds the lock that `engine::modules::going` takes.
     pub(crate) fn find(name: &CStr) -> Option<Self> {
         // SAFETY: A string, used during the call.
         let raw = unsafe { ffi::klp_rs_module_find(name.as_char_ptr()) };

@@ -8,10 +8,13 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::task::COMM_LEN;
 
-/// Bytes of the ring buffer: 2,048 verdicts. The daemon maps it, so it counts (twice: the mapping repeats) in its RSS.
-pub const RING_BYTES: u32 = 256 * 1024;
+/// Bytes of the ring buffer: 4,000 verdicts. The daemon maps it, so it counts (twice: the mapping repeats) in its RSS.
+pub const RING_BYTES: u32 = 512 * 1024;
 /// The end of the ring buffer that verdicts leave free, so that a flood of them never hides the end of the round.
 pub const RING_RESERVE: u32 = 8 * 1024;
+/// What is left free by verdicts of a thread on itself: the scheduler asks for them whenever the thread goes to sleep, so that a busy one could
+/// fill the buffer before the next round judges the others.
+pub const RING_RESERVE_FROM_SELF: u32 = RING_BYTES / 4 * 3;
 
 /// [`TransitionRecord::kind`]: about to start (entry of `kernel/livepatch/transition.c: klp_start_transition`). A reversal starts again, but the compiler may
 /// have given it its own copy of that function: then only [`KIND_REVERSED`] tells of it.

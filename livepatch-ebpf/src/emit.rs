@@ -6,12 +6,17 @@
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_kernel_str},
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_get_current_pid_tgid, bpf_probe_read_kernel_str},
+    },
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
 use livepatch_common::{
-    event::{FUNCTION_LEN, KIND_VERDICT, RING_BYTES, RING_RESERVE, TransitionRecord, VerdictRecord},
+    event::{
+        FUNCTION_LEN, KIND_VERDICT, RING_BYTES, RING_RESERVE, RING_RESERVE_FROM_SELF, TransitionRecord, VerdictRecord,
+    },
     offset::Offset,
     task::known,
 };
@@ -47,7 +52,18 @@ pub(crate) fn transition(kind: u32) {
 /// verdict names none.
 #[inline(always)]
 pub(crate) fn verdict(task: Task, verdict: i32, function: u64) {
-    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES - RING_RESERVE) {
+    let mut tid = 0_u32;
+    // SAFETY: a local variable; the helper takes no argument
+    let from_self = unsafe {
+        read(&raw mut tid, task.address(), Offset::TaskPid, 0);
+        tid == bpf_get_current_pid_tgid() as u32
+    };
+    let reserve = if from_self {
+        RING_RESERVE_FROM_SELF
+    } else {
+        RING_RESERVE
+    };
+    if EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) > u64::from(RING_BYTES - reserve) {
         count_lost();
         return;
     }

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Modules that come and go while patches are there: late patching before a module's init, and getting out before its text
+//! goes. Called by the module notifier. Invariant: after [`going`] nothing of the core refers to the module.
+
+use core::sync::atomic::Ordering;
+use kernel::{prelude::*, sync::Arc};
+
+use super::{
+    objects::{patch, resolve, unpatch},
+    patch::{Patch, Registered},
+    replace,
+    state::{Core, CORE, REDIRECT},
+    transition,
+};
+use crate::kernel_api::{description::Moment, ftrace::Redirect, module::Module};
+
+/// A module is about to run its init, or has run it: patches that wait for it are applied. An error refuses the module.
+pub(crate) fn coming(module: Module) -> Result {
+    let redirect = REDIRECT.lock();
+    let mut core = CORE.lock();
+    let Some(redirect) = redirect.as_ref() else {
+        return Ok(());
+    };
+    let mut waiting: KVec<(Arc<Patch>, usize)> = KVec::new();
+    for registered in &core.patches {
+        if let Some(index) = registered.patch.object_of(module.name()) {
+            waiting.push((registered.patch.clone(), index), GFP_KERNEL)?;
+        }
+    }
+    for (patch, index) in &waiting {
+        if let Err(err) = apply(&mut core, redirect, patch, *index, module) {
+            pr_warn!(
+                "patch '{}' failed for module '{}', refusing to load module '{}'\n",
+                &*patch.name,
+                module.name(),
+                module.name()
+            );
+            return Err(err);
+        }
+    }
+    // A transition that replaces has to replace what has just come, too.
+    match core.moving_patch() {
+        Some(moving) if !waiting.is_empty() => replace::cover(&mut core, &moving),
+        _ => Ok(()),
+    }
+}
+
+fn apply(core: &mut Core, redirect: &Redirect, owner: &Patch, index: usize, module: Module) -> Result {
+    let object = owner.objects.get(index).ok_or(EINVAL)?;
+    if object.patched.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    object.form.set_module(Some(module));
+    let resolved = resolve(owner, index).inspect_err(|err| {
+        pr_warn!(
+            "failed to initialize patch '{}' for module '{}' ({})\n",
+            &*owner.name,
+            module.name(),
+            err.to_errno()
+        );
+    })?;
+    pr_notice!(
+        "applying patch '{}' to loading module '{}'\n",
+        &*owner.name,
+        module.name()
+    );
+    object.form.pre_patch().inspect_err(|_| {
+        pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
+    })?;
+    if let Err(err) = patch(core, redirect, owner, index, &resolved) {
+        pr_warn!(
+            "failed to apply patch '{}' to module '{}' ({})\n",
+            &*owner.name,
+            module.name(),
+            err.to_errno()
+        );
+        object.form.call(Moment::PostUnpatch);
+        return Err(err);
+    }
+    if !core.phase.moves(owner.id) {
+        object.form.call(Moment::PostPatch);
+    }
+    Ok(())
+}
+
+/// A module is about to go: whatever patched it is out of force when this returns.
+pub(crate) fn going(module: Module) {
+    let redirect = REDIRECT.lock();
+    let mut core = CORE.lock();
+    let Some(redirect) = redirect.as_ref() else { return };
+    // The reference keeps a patch module from going, unless its init failed after it had enabled its patch
+    // (kernel/module/main.c:do_init_module frees it then): its functions are about to be freed under whoever is in them.
+    while let Some(registered) = expel(&mut core, redirect, module) {
+        drop(core);
+        registered.release();
+        core = CORE.lock();
+    }
+    let mut patches: KVec<(Arc<Patch>, usize)> = KVec::new();
+    for registered in &core.patches {
+        if let Some(index) = registered.patch.object_of(module.name()) {
+            if patches.push((registered.patch.clone(), index), GFP_KERNEL).is_err() {
+                pr_err!("no memory to revert patches on unloading module '{}'\n", module.name());
+            }
+        }
+    }
+    for (patch, index) in &patches {
+        let Some(object) = patch.objects.get(*index) else {
+            continue;
+        };
+        if object.patched.load(Ordering::Relaxed) {
+            if !core.phase.moves(patch.id) {
+                object.form.call(Moment::PreUnpatch);
+            }
+            pr_notice!(
+                "reverting patch '{}' on unloading module '{}'\n",
+                &*patch.name,
+                module.name()
+            );
+            if let Err(err) = unpatch(&mut core, redirect, patch, Some(*index)) {
+                pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
+            }
+            object.form.call(Moment::PostUnpatch);
+        }
+        object.form.set_module(None);
+    }
+}
+
+/// Takes a patch of `module` out of everything, at once.
+fn expel(core: &mut Core, redirect: &Redirect, module: Module) -> Option<Registered> {
+    let place = core
+        .patches
+        .iter()
+        .position(|registered| registered.patch.description.module() == module)?;
+    let patch = core.patches.get(place)?.patch.clone();
+    pr_err!(
+        "module '{}' failed after it had enabled its patch; the patch is removed, its functions may crash\n",
+        &*patch.name
+    );
+    if core.phase.moves(patch.id) {
+        transition::abandon(core, &patch);
+    }
+    patch.set_enabled(false);
+    if let Err(err) = unpatch(core, redirect, &patch, None) {
+        pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
+    }
+    core.patches.remove(place).ok()
+}
