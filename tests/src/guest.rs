@@ -44,6 +44,9 @@ pub use workload::Workload;
 
 use crate::wait;
 
+/// For a process to start and to reach the target module.
+const STUCK_WITHIN: Duration = Duration::from_secs(10);
+
 /// The machine a scenario runs in.
 #[derive(Debug, Default)]
 pub struct Guest {
@@ -91,6 +94,15 @@ impl Guest {
     /// Sends PID 1 into the target module, where it stays until what this gives goes.
     pub fn stuck_init(&self, queue: Queue) -> Result<StuckInit> {
         StuckInit::send(queue)
+    }
+
+    /// A process asleep in the target module, which it loads, with so many other threads that work.
+    pub fn stuck_reader(&self, queue: Queue, workers: u32) -> Result<(Workload, Task)> {
+        let target = self.load_target()?;
+        let reader = self.workload(["read", &queue.file(), "--workers", &workers.to_string()])?;
+        let task = reader.readers(1, STUCK_WITHIN)?[0];
+        target.wait_for_sleepers(queue, 1, STUCK_WITHIN)?;
+        Ok((reader, task))
     }
 
     /// What is written to the journal from now on.

@@ -128,12 +128,14 @@ impl Scenario {
     }
 }
 
-/// The scenarios for a kernel, whose file is called as the filter says or whose name contains it; `|` parts several filters.
+/// The scenarios for a kernel, whose file is called as the filter says or whose name contains it; commas separate filters.
 pub fn select(version: (u32, u32), daemon: bool, filter: &str) -> Vec<&'static Scenario> {
-    let wanted = filter.to_lowercase();
-    let matches = move |file: &str, scenario: &Scenario| {
+    let filter = filter.to_lowercase();
+    let matches = |file: &str, scenario: &Scenario| {
         let name = scenario.name.to_lowercase();
-        wanted.split('|').any(|wanted| file == wanted || name.contains(wanted))
+        filter
+            .split(['|', ','])
+            .any(|wanted| file == wanted || name.contains(wanted))
     };
     FILES
         .iter()
@@ -182,6 +184,7 @@ mod tests {
             select((7, 2), false, "userland|sigstop").len(),
             userland::SCENARIOS.len() + 2
         );
+        assert_eq!(select((7, 2), false, "sigstop,fork storm makes").len(), 3);
         assert!(select((7, 2), false, "no such thing").is_empty());
     }
 }

@@ -27,7 +27,7 @@ enum Command {
         /// Leave livepatchd out, and run what needs none.
         #[arg(long)]
         no_daemon: bool,
-        /// Only the scenarios of this file, or with this in their name.
+        /// Only the scenarios of this file, or with this in their name; several are separated by commas.
         #[arg(default_value = "")]
         filter: String,
     },

@@ -50,7 +50,9 @@ impl Ctl {
     pub fn wait_for_blocker(self, patch: &str, bound: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let (mut found, mut last) = (Value::Null, Value::Null);
         let waited = wait::until(bound, &format!("a blocker of {patch}"), || {
-            last = self.json(["blockers", patch])?;
+            // The patch may not be there yet.
+            let told = self.call(["blockers", patch, "--json"]).run()?;
+            last = serde_json::from_str(&told.stdout).unwrap_or_else(|_| told.stderr.into());
             let blockers = last.as_array().map_or(&[][..], Vec::as_slice);
             found = blockers
                 .iter()

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The journal from a moment on, with its native fields.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::command::Call;
+use super::task::Task;
 use crate::wait;
 
 /// A place in the journal; what comes after it can be read as often as wanted.
@@ -55,13 +57,38 @@ impl Journal {
             .collect())
     }
 
+    /// Threads that the daemon nudged, and how often each.
+    pub fn nudged(&self) -> Result<BTreeMap<i32, u32>> {
+        let mut nudged = BTreeMap::new();
+        for entry in self.of_unit("livepatchd")? {
+            if entry.message().ends_with("; nudged") {
+                let tid = entry.field("LIVEPATCH_TID").context("a nudge of nobody")?;
+                *nudged.entry(tid.parse()?).or_insert(0) += 1;
+            }
+        }
+        Ok(nudged)
+    }
+
+    /// What the daemon first told of a thread that holds a transition back.
+    pub fn blocker(&self, task: Task) -> Result<Entry> {
+        let (entries, tid) = (self.of_unit("livepatchd")?, task.tid.to_string());
+        let about =
+            |entry: &Entry| entry.field("LIVEPATCH_REASON").is_some() && entry.field("LIVEPATCH_TID") == Some(&tid);
+        entries
+            .into_iter()
+            .find(about)
+            .with_context(|| format!("nothing was told of {task:?}"))
+    }
+
     /// Waits until the daemon has told a line that contains this.
-    pub fn wait_for(&self, words: &str, bound: Duration) -> Result<()> {
+    pub fn wait_for(&self, words: &str, bound: Duration) -> Result<Entry> {
+        let mut found = None;
         wait::until(bound, &format!("livepatchd to say {words:?}"), || {
-            let entries = self.of_unit("livepatchd")?;
-            Ok(entries.iter().any(|entry| entry.message().contains(words)))
-        })
-        .map(drop)
+            let mut entries = self.of_unit("livepatchd")?.into_iter();
+            found = entries.find(|entry| entry.message().contains(words));
+            Ok(found.is_some())
+        })?;
+        found.context("it was there a moment ago")
     }
 
     /// The results of the jobs of a patch, as the daemon told them.

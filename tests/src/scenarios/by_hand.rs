@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Scenario;
-use crate::guest::{Guest, Journal, Queue, Task, Workload};
+use crate::guest::{Guest, Journal, Queue, Task};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new(
@@ -33,41 +33,44 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 const AT_ONCE: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_secs(10);
 
-/// A reader asleep in a queue.
-fn reader(guest: &Guest, queue: Queue) -> Result<(Workload, Task)> {
-    let reader = guest.workload(["read", &queue.file()])?;
-    let task = reader.readers(1, SOON)?[0];
-    guest.target().wait_for_sleepers(queue, 1, SOON)?;
-    Ok((reader, task))
-}
-
 /// This thread was nudged, and nobody else.
 fn only_nudged(journal: &Journal, task: Task) -> Result<()> {
-    let nudges = journal.nudges()?;
-    let tid = task.tid.to_string();
-    let only = !nudges.is_empty() && nudges.iter().all(|nudge| nudge.field("LIVEPATCH_TID") == Some(&tid));
-    ensure!(only, "{task:?} was to be nudged: {nudges:?}");
+    let nudged = journal.nudged()?;
+    ensure!(nudged.keys().eq([&task.tid]), "{task:?} was to be nudged: {nudged:?}");
     Ok(())
 }
 
+/// The daemon told this within a second of the kernel's own word of the transition's start; gives how soon.
+fn seen_at_once(journal: &Journal, kernel: &str, daemon: &str) -> Result<Duration> {
+    let told = journal.wait_for(daemon, SOON)?.micros();
+    let mut log = journal.of_kernel()?.into_iter();
+    let started = log.find(|entry| entry.message().contains(kernel));
+    let started = started
+        .and_then(|entry| entry.micros())
+        .context("the kernel told of no start")?;
+    let after = Duration::from_micros(told.context("an entry without a time")?.saturating_sub(started));
+    ensure!(after <= AT_ONCE, "{daemon:?} came {} ms late", after.as_millis());
+    Ok(after)
+}
+
 fn insmod(guest: &Guest) -> Result<()> {
-    guest.load_target()?;
-    let (reader, task) = reader(guest, Queue::Wait)?;
+    let (reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let journal = guest.journal()?;
     let start = Instant::now();
     guest.module("lp").load()?;
-    let seen = guest.ctl().wait_for_state("lp", "enabling", AT_ONCE)?;
-    let blocker = guest
-        .ctl()
-        .wait_for_blocker("lp", AT_ONCE, |blocker| blocker["tid"] == task.tid)?;
-    ensure!(blocker["function"] == "tgt_wait [tgt]", "{blocker}");
+    let seen = seen_at_once(&journal, "'lp': starting patching", "lp: enabling")?;
     guest.patch("lp").wait_applied(SOON)?;
     let took = start.elapsed();
     guest.ctl().wait_for_state("lp", "enabled", AT_ONCE)?;
+    let blocker = journal.blocker(task)?;
+    ensure!(
+        blocker.field("LIVEPATCH_FUNCTION") == Some("tgt_wait [tgt]"),
+        "{blocker:?}"
+    );
     guest.note(&format!(
-        "seen after {} ms, complete after {:.1} s",
+        "seen after {} ms, complete after {} ms",
         seen.as_millis(),
-        took.as_secs_f64()
+        took.as_millis()
     ));
     only_nudged(&journal, task)?;
     journal.wait_for("not asked for through livepatchd", SOON)?;
@@ -78,14 +81,18 @@ fn insmod(guest: &Guest) -> Result<()> {
 fn disabled(guest: &Guest) -> Result<()> {
     guest.load_target()?;
     guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
-    let (reader, task) = reader(guest, Queue::Wait)?;
+    let (reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let journal = guest.journal()?;
-    let start = Instant::now();
     let patch = guest.patch("lp");
+    let start = Instant::now();
     patch.set_enabled(false)?;
-    guest.ctl().wait_for_state("lp", "disabling", AT_ONCE)?;
+    let seen = seen_at_once(&journal, "'lp': starting unpatching", "lp: disabling")?;
     patch.wait_reverted(SOON)?;
-    guest.note(&format!("off after {:.1} s", start.elapsed().as_secs_f64()));
+    guest.note(&format!(
+        "seen after {} ms, off after {} ms",
+        seen.as_millis(),
+        start.elapsed().as_millis()
+    ));
     only_nudged(&journal, task)?;
     ensure!(reader.returned()?.is_empty(), "the read came back");
 
@@ -117,8 +124,7 @@ fn rmmod(guest: &Guest) -> Result<()> {
 
 fn reversed(guest: &Guest) -> Result<()> {
     let name = "lp_uninterruptible";
-    guest.load_target()?;
-    let (_reader, task) = reader(guest, Queue::WaitUninterruptible)?;
+    let (_reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
     let patch = guest.patch(name);
     let apply = guest.ctl().call(["apply", "--json", &guest.module(name).file()]);
     let (applied, ()) = apply.during(|| {
@@ -141,16 +147,14 @@ fn reversed(guest: &Guest) -> Result<()> {
 }
 
 fn adopted(guest: &Guest) -> Result<()> {
-    guest.load_target()?;
-    let (reader, task) = reader(guest, Queue::Wait)?;
+    let (reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     guest.call("systemctl", ["stop", "livepatchd.service"]).ok()?;
     guest.module("lp").load()?;
     let journal = guest.journal()?;
     let start = Instant::now();
     ensure!(guest.patch("lp").in_transition()?, "lp is not in transition");
     guest.call("systemctl", ["start", "livepatchd.service"]).ok()?;
-    let status = guest.ctl().json(["status"])?;
-    ensure!(status["transition"] == "lp", "{status}");
+    journal.wait_for("lp: patching transition", SOON)?;
     guest.patch("lp").wait_applied(SOON)?;
     guest.note(&format!(
         "complete {:.1} s after the load",
@@ -163,8 +167,8 @@ fn adopted(guest: &Guest) -> Result<()> {
 }
 
 fn stacked(guest: &Guest) -> Result<()> {
-    let target = guest.load_target()?;
-    let (mut reader, task) = reader(guest, Queue::Wait)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
+    let target = guest.target();
     let journal = guest.journal()?;
     for (name, version, order) in [("lp", "lp", 1), ("lp_second", "second", 2)] {
         let applied = guest.ctl().call(["apply", &guest.module(name).file()]).run()?;
@@ -191,8 +195,8 @@ fn stacked(guest: &Guest) -> Result<()> {
 
 fn cancelled(guest: &Guest) -> Result<()> {
     let name = "lp_uninterruptible";
-    let target = guest.load_target()?;
-    let (mut reader, task) = reader(guest, Queue::WaitUninterruptible)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
+    let target = guest.target();
     let file = guest.module(name).file();
     let (applied, cancelled) = guest.ctl().call(["apply", "--json", &file]).during(|| {
         guest

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Scenario;
-use crate::guest::{Guest, Queue, Task, Workload};
+use crate::guest::{Guest, Queue};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new("with --on-timeout keep the transition goes on after the deadline", kept),
@@ -20,17 +20,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 const SOON: Duration = Duration::from_secs(10);
 const PATCH: &str = "lp_uninterruptible";
 
-/// A reader whom nobody can move.
-fn sleeper(guest: &Guest) -> Result<(Workload, Task)> {
-    let target = guest.load_target()?;
-    let reader = guest.workload(["read", &Queue::WaitUninterruptible.file()])?;
-    let task = reader.readers(1, SOON)?[0];
-    target.wait_for_sleepers(Queue::WaitUninterruptible, 1, SOON)?;
-    Ok((reader, task))
-}
-
 fn kept(guest: &Guest) -> Result<()> {
-    let (mut reader, _) = sleeper(guest)?;
+    let (mut reader, _) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
     let patch = guest.patch(PATCH);
     let file = guest.module(PATCH).file();
     let words = ["apply", "--json", "--timeout", "2s", "--on-timeout", "keep", &file];
@@ -53,7 +44,7 @@ fn kept(guest: &Guest) -> Result<()> {
 }
 
 fn forced(guest: &Guest) -> Result<()> {
-    let (mut reader, task) = sleeper(guest)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
     let journal = guest.journal()?;
     guest
         .ctl()

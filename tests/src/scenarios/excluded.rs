@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::Scenario;
-use crate::guest::{Guest, Queue, Task, Workload};
+use crate::guest::{Guest, Queue, Task};
 use crate::workload::Event;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -35,27 +35,13 @@ const SOON: Duration = Duration::from_secs(10);
 /// The deadline, the reversal at the kernel's next look or two, and the module's end.
 const REVERSED_WITHIN: Duration = Duration::from_secs(20);
 
-/// Who holds which patch back, and how that must be told.
-struct Expected<'a> {
-    patch: &'a str,
-    queue: Queue,
-    task: Task,
-    class: &'a str,
-    reason: &'a str,
-    /// Words of what is said to be done about it.
-    action: &'a str,
-}
+/// How a blocker must be told: its class, its reason, and words of what is done about it.
+type Told<'a> = [&'a str; 3];
 
-/// The patch is applied with a deadline of three seconds; nobody is nudged, and afterwards everything is as it was.
-fn told_and_reversed(guest: &Guest, expected: &Expected<'_>) -> Result<()> {
-    let &Expected {
-        patch,
-        queue,
-        task,
-        class,
-        reason,
-        action,
-    } = expected;
+/// The patch is applied with a deadline of three seconds while this task sleeps in this queue; nobody is nudged, and
+/// afterwards everything is as it was.
+fn told_and_reversed(guest: &Guest, patch: &str, queue: Queue, task: Task, told: Told<'_>) -> Result<()> {
+    let [class, reason, action] = told;
     let (state, sleepers) = (task.state()?, guest.target().sleepers(queue)?);
     let module = guest.module(patch);
     let journal = guest.journal()?;
@@ -80,8 +66,8 @@ fn told_and_reversed(guest: &Guest, expected: &Expected<'_>) -> Result<()> {
         "{patch} is still there"
     );
     ensure!(guest.ctl().patch(patch)?.is_none(), "{patch} is still listed");
-    let nudges = journal.nudges()?;
-    ensure!(nudges.is_empty(), "nudged: {nudges:?}");
+    let nudged = journal.nudged()?;
+    ensure!(nudged.is_empty(), "nudged: {nudged:?}");
     ensure!(task.state()? == state, "its state was {state} and is {}", task.state()?);
     ensure!(
         guest.target().sleepers(queue)? == sleepers,
@@ -91,28 +77,15 @@ fn told_and_reversed(guest: &Guest, expected: &Expected<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A process with one thread asleep in a queue, and so many that work.
-fn reader(guest: &Guest, queue: Queue, workers: u32) -> Result<(Workload, Task)> {
-    let target = guest.load_target()?;
-    let reader = guest.workload(["read", &queue.file(), "--workers", &workers.to_string()])?;
-    let task = reader.readers(1, SOON)?[0];
-    target.wait_for_sleepers(queue, 1, SOON)?;
-    Ok((reader, task))
-}
-
 fn init(guest: &Guest) -> Result<()> {
     let target = guest.load_target()?;
     let stuck = guest.stuck_init(Queue::Wait)?;
     told_and_reversed(
         guest,
-        &Expected {
-            patch: "lp",
-            queue: Queue::Wait,
-            task: Task::process(1),
-            class: "init",
-            reason: "sleeping-in-function",
-            action: "not nudged: PID 1",
-        },
+        "lp",
+        Queue::Wait,
+        Task::process(1),
+        ["init", "sleeping-in-function", "not nudged: PID 1"],
     )?;
     drop(stuck);
     target.wait_for_sleepers(Queue::Wait, 0, SOON)?;
@@ -128,37 +101,29 @@ fn kthread(guest: &Guest) -> Result<()> {
     target.wait_for_sleepers(Queue::Kthread, 1, SOON)?;
     told_and_reversed(
         guest,
-        &Expected {
-            patch: "lp_kthread",
-            queue: Queue::Kthread,
-            task: Task::named("tgt_kthread")?,
-            class: "kthread",
-            reason: "sleeping-in-function",
-            action: "not nudged: a kernel thread",
-        },
+        "lp_kthread",
+        Queue::Kthread,
+        Task::named("tgt_kthread")?,
+        ["kthread", "sleeping-in-function", "not nudged: a kernel thread"],
     )?;
     target.kthread(false)
 }
 
 fn uninterruptible(guest: &Guest) -> Result<()> {
-    let (mut reader, task) = reader(guest, Queue::WaitUninterruptible, 0)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
     told_and_reversed(
         guest,
-        &Expected {
-            patch: "lp_uninterruptible",
-            queue: Queue::WaitUninterruptible,
-            task,
-            class: "user",
-            reason: "uninterruptible",
-            action: "not nudged: signals do not wake it",
-        },
+        "lp_uninterruptible",
+        Queue::WaitUninterruptible,
+        task,
+        ["user", "uninterruptible", "not nudged: signals do not wake it"],
     )?;
     guest.target().release_all()?;
     reader.wait_ended(SOON)
 }
 
 fn stopped(guest: &Guest) -> Result<()> {
-    let (mut reader, task) = reader(guest, Queue::WaitUninterruptible, 1)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 1)?;
     // Whoever does not sleep uninterruptibly takes the stop, and it is asked of all.
     let process = Task::process(reader.pid());
     process.signal_process(Signal::STOP)?;
@@ -171,14 +136,10 @@ fn stopped(guest: &Guest) -> Result<()> {
     crate::wait::until(SOON, "the working threads to stop", stopped)?;
     told_and_reversed(
         guest,
-        &Expected {
-            patch: "lp_uninterruptible",
-            queue: Queue::WaitUninterruptible,
-            task,
-            class: "user",
-            reason: "stopped",
-            action: "not nudged: somebody else stopped it",
-        },
+        "lp_uninterruptible",
+        Queue::WaitUninterruptible,
+        task,
+        ["user", "stopped", "not nudged: somebody else stopped it"],
     )?;
     ensure!(stopped()?, "it was continued");
     guest.target().release_all()?;
@@ -188,21 +149,17 @@ fn stopped(guest: &Guest) -> Result<()> {
 }
 
 fn traced(guest: &Guest) -> Result<()> {
-    let (mut reader, task) = reader(guest, Queue::Wait, 0)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let tracer = guest.workload(["trace", "--running", &task.tid.to_string()])?;
     tracer.wait_for(SOON, "the tracer", |events| {
         events.contains(&Event::Tracing { tid: task.tid })
     })?;
     told_and_reversed(
         guest,
-        &Expected {
-            patch: "lp",
-            queue: Queue::Wait,
-            task,
-            class: "user",
-            reason: "traced",
-            action: "not nudged: a debugger",
-        },
+        "lp",
+        Queue::Wait,
+        task,
+        ["user", "traced", "not nudged: a debugger"],
     )?;
     drop(tracer);
     guest.target().release_all()?;
@@ -210,20 +167,16 @@ fn traced(guest: &Guest) -> Result<()> {
 }
 
 fn frozen(guest: &Guest) -> Result<()> {
-    let (reader, task) = reader(guest, Queue::WaitUninterruptible, 0)?;
+    let (reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
     let group = guest.group("frozen")?;
     group.admit(reader.pid())?;
     group.freeze()?;
     told_and_reversed(
         guest,
-        &Expected {
-            patch: "lp_uninterruptible",
-            queue: Queue::WaitUninterruptible,
-            task,
-            class: "user",
-            reason: "frozen",
-            action: "not nudged: its cgroup is frozen",
-        },
+        "lp_uninterruptible",
+        Queue::WaitUninterruptible,
+        task,
+        ["user", "frozen", "not nudged: its cgroup is frozen"],
     )?;
     ensure!(group.is_frozen()?, "its group was thawed");
     ensure!(reader.returned()?.is_empty(), "its read came back");
@@ -244,14 +197,10 @@ fn the_daemon(guest: &Guest) -> Result<()> {
         .context("nobody of livepatchd sleeps in tgt_wait")?;
     told_and_reversed(
         guest,
-        &Expected {
-            patch: "lp",
-            queue: Queue::Wait,
-            task,
-            class: "user",
-            reason: "sleeping-in-function",
-            action: "not nudged: livepatchd itself",
-        },
+        "lp",
+        Queue::Wait,
+        task,
+        ["user", "sleeping-in-function", "not nudged: livepatchd itself"],
     )?;
     guest.ctl().json(["status"]).map(drop)
 }
@@ -271,13 +220,13 @@ fn excluded_unit(guest: &Guest) -> Result<()> {
     journal.wait_for("configuration reloaded", SOON)?;
     told_and_reversed(
         guest,
-        &Expected {
-            patch: "lp",
-            queue: Queue::Wait,
-            task: Task::of_unit(unit)?,
-            class: "user",
-            reason: "sleeping-in-function",
-            action: "not nudged: unit test-excluded.service is excluded",
-        },
+        "lp",
+        Queue::Wait,
+        Task::of_unit(unit)?,
+        [
+            "user",
+            "sleeping-in-function",
+            "not nudged: unit test-excluded.service is excluded",
+        ],
     )
 }

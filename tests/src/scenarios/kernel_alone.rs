@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use rustix::process::Signal;
 
 use super::{Kernels, Scenario};
-use crate::guest::{Guest, Patch, Queue, Task, Workload};
+use crate::guest::{Guest, Patch, Queue};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::anchor(
@@ -39,15 +39,6 @@ const ALONE_WITHIN: Duration = Duration::from_secs(60);
 /// With nobody stuck, or with everybody nudged: a second until the kernel looks again, and emulation on a busy host.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A reader asleep in the function that lp.ko replaces.
-fn stuck_reader(guest: &Guest) -> Result<(Workload, Task)> {
-    let target = guest.load_target()?;
-    let reader = guest.workload(["read", &Queue::Wait.file()])?;
-    let task = reader.readers(1, SOON)?[0];
-    target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
-    Ok((reader, task))
-}
-
 /// Loads a patch by hand and sees its transition under way.
 fn begin(guest: &Guest, name: &str) -> Result<Patch> {
     guest.module(name).load()?;
@@ -57,7 +48,7 @@ fn begin(guest: &Guest, name: &str) -> Result<Patch> {
 }
 
 fn alone_over_stuck_reader(guest: &Guest) -> Result<()> {
-    let (mut reader, task) = stuck_reader(guest)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let start = Instant::now();
     let patch = begin(guest, "lp")?;
     ensure!(
@@ -78,7 +69,7 @@ fn alone_over_stuck_reader(guest: &Guest) -> Result<()> {
 }
 
 fn stop_and_continue_moves_the_thread(guest: &Guest) -> Result<()> {
-    let (mut reader, task) = stuck_reader(guest)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
     let start = Instant::now();
     let patch = begin(guest, "lp")?;
     task.signal(Signal::STOP)?;
@@ -97,10 +88,8 @@ fn stop_and_continue_moves_the_thread(guest: &Guest) -> Result<()> {
 }
 
 fn some_cannot_be_moved(guest: &Guest) -> Result<()> {
-    let target = guest.load_target()?;
-    let reader = guest.workload(["read", &Queue::WaitUninterruptible.file()])?;
-    let task = reader.readers(1, SOON)?[0];
-    target.wait_for_sleepers(Queue::WaitUninterruptible, 1, SOON)?;
+    let (_reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
+    let target = guest.target();
     let patch = begin(guest, "lp_uninterruptible")?;
     task.signal(Signal::STOP)?;
     task.signal(Signal::CONT)?;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The case that everything else builds on: a reader asleep in the patched function, named, nudged, and the patch complete.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::{Kernels, Scenario};
-use crate::guest::{Entry, Guest, Journal, Queue};
+use crate::guest::{Guest, Queue};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new(
@@ -29,17 +30,9 @@ const SOON: Duration = Duration::from_secs(10);
 /// `EINTR` (`include/uapi/asm-generic/errno-base.h`).
 const EINTR: i32 = 4;
 
-/// The journal's fields of a blocker.
-fn found(journal: &Journal) -> Result<Option<Entry>> {
-    let entries = journal.of_unit("livepatchd")?;
-    Ok(entries.into_iter().find(|e| e.field("LIVEPATCH_REASON").is_some()))
-}
-
 fn named_nudged_complete(guest: &Guest) -> Result<()> {
-    let target = guest.load_target()?;
-    let mut reader = guest.workload(["read", &Queue::Wait.file()])?;
-    let task = reader.readers(1, SOON)?[0];
-    target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    let (mut reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
+    let target = guest.target();
     let journal = guest.journal()?;
 
     let applied = guest.ctl().call(["apply", &guest.module("lp").file()]).run()?;
@@ -47,14 +40,8 @@ fn named_nudged_complete(guest: &Guest) -> Result<()> {
     guest.note(&applied.stdout);
     ensure!(target.version()?.contains("lp"), "{}", target.version()?);
 
-    let blocker = found(&journal)?;
-    let blocker = blocker.as_ref();
-    let field = |name| blocker.and_then(|b| b.field(name)).unwrap_or_default().to_owned();
-    ensure!(
-        field("LIVEPATCH_TID") == task.tid.to_string(),
-        "tid {}",
-        field("LIVEPATCH_TID")
-    );
+    let blocker = journal.blocker(task)?;
+    let field = |name| blocker.field(name).unwrap_or_default().to_owned();
     ensure!(
         field("LIVEPATCH_REASON") == "sleeping-in-function",
         "{}",
@@ -65,7 +52,11 @@ fn named_nudged_complete(guest: &Guest) -> Result<()> {
         "{}",
         field("LIVEPATCH_FUNCTION")
     );
-    ensure!(journal.nudges()?.len() == 1, "{} nudges", journal.nudges()?.len());
+    let nudged = journal.nudged()?;
+    ensure!(
+        nudged == BTreeMap::from([(task.tid, 1)]),
+        "{task:?} was to be nudged once: {nudged:?}"
+    );
 
     // restarted, and asleep again in the new function
     target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
@@ -77,24 +68,19 @@ fn named_nudged_complete(guest: &Guest) -> Result<()> {
 }
 
 fn one_of_eight(guest: &Guest) -> Result<()> {
-    let target = guest.load_target()?;
-    let reader = guest.workload(["read", &Queue::Wait.file(), "--workers", "7"])?;
-    let task = reader.readers(1, SOON)?[0];
-    target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    let (_reader, task) = guest.stuck_reader(Queue::Wait, 7)?;
     let journal = guest.journal()?;
     guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
-    let nudged = journal.nudges()?;
-    ensure!(nudged.len() == 1, "{} nudges", nudged.len());
-    let tid = nudged[0].field("LIVEPATCH_TID").unwrap_or_default();
-    ensure!(tid == task.tid.to_string(), "{tid} was nudged, not {}", task.tid);
-    target.release(Queue::Wait)
+    let nudged = journal.nudged()?;
+    ensure!(
+        nudged == BTreeMap::from([(task.tid, 1)]),
+        "{task:?} was to be nudged once: {nudged:?}"
+    );
+    guest.target().release(Queue::Wait)
 }
 
 fn eintr_where_documented(guest: &Guest) -> Result<()> {
-    let target = guest.load_target()?;
-    let reader = guest.workload(["read", &Queue::WaitEintr.file()])?;
-    let task = reader.readers(1, SOON)?[0];
-    target.wait_for_sleepers(Queue::WaitEintr, 1, SOON)?;
+    let (reader, task) = guest.stuck_reader(Queue::WaitEintr, 0)?;
     guest.ctl().call(["apply", &guest.module("lp").file()]).ok()?;
     let returned = reader.returned()?;
     ensure!(
