@@ -65,9 +65,12 @@ impl Guest {
         Target
     }
 
-    /// Loads the target module and gives its files.
+    /// Loads the target module, if it is not loaded, and gives its files.
     pub fn load_target(&self) -> Result<Target> {
-        self.module("tgt").load()?;
+        let module = self.module("tgt");
+        if !module.loaded() {
+            module.load()?;
+        }
         Ok(Target)
     }
 

@@ -38,11 +38,11 @@ impl Bus {
             "{method} {signature_and_arguments:?} went well: {}",
             output.stdout
         );
-        let names = output
+        let mut names = output
             .stderr
             .split_whitespace()
             .filter_map(|word| word.strip_prefix("error-name="));
-        let name = names.filter(|name| *name != "n/a").last();
+        let name = names.rfind(|name| *name != "n/a");
         name.map(str::to_owned)
             .with_context(|| format!("{method} failed with no error: {}", output.stderr))
     }

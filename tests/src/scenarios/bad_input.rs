@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Files and names that no live patch can come from: each refused with its name, and nothing changed.
 //!
-//! What a boot cannot take back (enforced signatures) is in irreversible.rs; options and wrong types are in bad_calls.rs.
+//! What a boot cannot take back (enforced signatures) is in `irreversible.rs`; options and wrong types are in `bad_calls.rs`.
 
 use std::fs::{self, File};
 use std::io::Read;

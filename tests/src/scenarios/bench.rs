@@ -84,8 +84,8 @@ fn stuck_reader(guest: &Guest) -> Result<()> {
             .and_then(|entry| entry.micros())
             .context("no start in the journal")?;
         let told = journal.of_unit("livepatchd")?.into_iter();
-        let told = told.filter(|entry| entry.field("LIVEPATCH_REASON").is_some());
-        if let Some(at) = told.filter_map(|entry| entry.micros()).next() {
+        let mut told = told.filter(|entry| entry.field("LIVEPATCH_REASON").is_some());
+        if let Some(at) = told.find_map(|entry| entry.micros()) {
             known.push(Duration::from_micros(at.saturating_sub(started)));
         }
     }

@@ -124,9 +124,12 @@ fn uninterruptible(guest: &Guest) -> Result<()> {
 
 fn stopped(guest: &Guest) -> Result<()> {
     let (mut reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 1)?;
-    // Whoever does not sleep uninterruptibly takes the stop, and it is asked of all.
     let process = Task::process(reader.pid());
-    process.signal_process(Signal::STOP)?;
+    // Sent to the process, the signal would wait for the first thread, which takes none (`kernel/signal.c:complete_signal`);
+    // a thread that takes it asks all others to stop.
+    let mut others = Task::threads(process.pid)?.into_iter();
+    let worker = others.find(|other| *other != task).context("no working thread")?;
+    worker.signal(Signal::STOP)?;
     let stopped = || {
         let mut others = Task::threads(process.pid)?;
         others.retain(|other| *other != task);
