@@ -19,10 +19,12 @@ impl Ctl {
         Call::new("livepatchctl", arguments)
     }
 
-    /// A call with `--json` that must succeed; gives what it printed.
+    /// A call with `--json` that must succeed, or tell that something is stalled; gives what it printed.
     pub fn json<I: IntoIterator<Item = A>, A: Into<String>>(self, arguments: I) -> Result<Value> {
         let words = arguments.into_iter().map(Into::into).chain(["--json".to_owned()]);
-        let text = self.call(words).ok()?;
+        let told = self.call(words).run()?;
+        let stalled = told.code == 3 && !told.stdout.is_empty();
+        let text = if stalled { told.stdout } else { told.ok()? };
         serde_json::from_str(&text).with_context(|| format!("livepatchctl printed {text:?}"))
     }
 
