@@ -26,6 +26,7 @@ tests/setup/all.sh $kernels &
 setup=$!
 
 quietly "$cargo" fmt --all --check
+quietly "$cargo" fmt --manifest-path livepatch-ebpf/Cargo.toml --check
 quietly "$cargo" clippy --quiet --workspace --all-targets -- --deny warnings
 unit_tests=0
 "$cargo" test --quiet --workspace >"$log" 2>&1 || unit_tests=$?

@@ -11,7 +11,7 @@
 set -eu
 . "$(dirname -- "$0")/lib.sh"
 
-packages="qemu-system-x86 mmdebstrap debian-archive-keyring cpio zstd xz-utils kmod gcc make pkg-config libc6-dev ca-certificates"
+packages="qemu-system-x86 mmdebstrap debian-archive-keyring cpio zstd xz-utils kmod gcc make pkg-config libc6-dev ca-certificates dbus-daemon python3-minimal"
 linker_version=0.13.0
 
 missing_packages() {
