@@ -6,6 +6,7 @@ mod bad_input;
 mod bench;
 mod by_hand;
 mod configuration;
+mod crash;
 mod crowd;
 mod deadline;
 mod degraded;
@@ -13,6 +14,7 @@ mod demo;
 mod excluded;
 mod irreversible;
 mod kernel_alone;
+mod kills;
 mod rights;
 mod service;
 mod stuck_reader;
@@ -39,6 +41,8 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("rights", rights::SCENARIOS),
     ("degraded", degraded::SCENARIOS),
     ("service", service::SCENARIOS),
+    ("crash", crash::SCENARIOS),
+    ("kills", kills::SCENARIOS),
     // nothing can be loaded after these
     ("irreversible", irreversible::SCENARIOS),
 ];
