@@ -20,7 +20,7 @@ if [ ! -e "$cache/$entry" ]; then
         say "making the root that modules are compiled in"
         set --
         for suite in $suites; do
-            set -- "$@" "deb $(debian_mirror "${suite#*:}") ${suite%:*} main"
+            set -- "$@" "deb $(debian_keys)$(debian_mirror "${suite#*:}") ${suite%:*} main"
         done
         debian_root "$(partial "$entry")" trixie "$packages" "$@"
         publish "$entry"

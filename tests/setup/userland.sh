@@ -18,7 +18,7 @@ if [ ! -e "$cache/$entry" ]; then
         say "making the guest's root file system"
         root=$(partial "$entry-root")
         debian_root "$root" trixie "$packages" \
-            "deb $(debian_mirror Debian) trixie main" "deb $(debian_mirror Debian-Security) trixie-security main"
+            "deb $(debian_keys)$(debian_mirror Debian) trixie main" "deb $(debian_keys)$(debian_mirror Debian-Security) trixie-security main"
         as_root sh "$setup_dir/userland-configure.sh" "$root"
         unpacked=$(partial "$entry-cpio")
         # shellcheck disable=SC2016 # for the inner shell

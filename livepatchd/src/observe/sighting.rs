@@ -99,7 +99,7 @@ impl<'a> Witness<'a> {
         Sighting {
             key,
             tgid,
-            comm,
+            comm: printable(&comm),
             class,
             scheduling,
             stop_pending,
@@ -107,7 +107,7 @@ impl<'a> Witness<'a> {
             frozen,
             own: tgid == self.own,
             uid,
-            unit: self.units.of(&task, cgroup),
+            unit: printable(&self.units.of(&task, cgroup)),
             on_stack,
             stack: if self.told <= STACKS {
                 stack.iter().map(ToString::to_string).collect()
@@ -115,5 +115,22 @@ impl<'a> Witness<'a> {
                 Vec::new()
             },
         }
+    }
+}
+
+/// A name that any user may give to a task or a cgroup, fit for one line of a journal: a line break in it would forge a
+/// line, and for an escape character `journalctl` shows the whole line as binary.
+fn printable(name: &str) -> String {
+    name.replace(char::is_control, "?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_name_that_users_choose_forges_no_line_of_the_journal() {
+        assert_eq!(printable("x\nlp: enabled\u{1b}[m\u{9b}"), "x?lp: enabled?[m?");
+        assert_eq!(printable("kworker/u8:3-évé"), "kworker/u8:3-évé");
     }
 }
