@@ -7,8 +7,8 @@
 set -eu
 . "$(dirname -- "$0")/lib.sh"
 
-# kpatch is what the benchmark compares with; zstd and xz compress modules for the scenarios.
-packages=systemd,systemd-sysv,dbus,polkitd,kpatch,kmod,procps,zstd,xz-utils
+# kpatch, which asks readelf (binutils), is what the benchmark compares with; zstd and xz compress modules for the scenarios.
+packages=systemd,systemd-sysv,dbus,polkitd,kpatch,binutils,kmod,procps,zstd,xz-utils
 
 entry=userland-$(cat -- "$0" "$setup_dir/userland-configure.sh" | key).cpio.zst
 if [ ! -e "$cache/$entry" ]; then

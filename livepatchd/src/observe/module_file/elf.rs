@@ -125,10 +125,7 @@ impl<'a> Elf<'a> {
 
     /// Looks at no more bytes than the name has: a file may give each of its sections the same name of megabytes.
     fn is_named(&self, section: &Section, name: &[u8]) -> bool {
-        let rest = self
-            .names
-            .get(section.name..)
-            .and_then(|from| from.strip_prefix(name));
+        let rest = self.names.get(section.name..).and_then(|from| from.strip_prefix(name));
         rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
