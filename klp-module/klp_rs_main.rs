@@ -12,7 +12,7 @@ mod kernel_api;
 mod pure;
 
 use engine::state::REDIRECT;
-use kernel_api::{dir::Root, hooks::Hooks, module::Notices, thread::Thread};
+use kernel_api::{dir::Root, hooks::Hooks, module::Notices, shadow::Shadows, thread::Thread};
 
 module! {
     type: KlpRs,
@@ -42,6 +42,7 @@ struct KlpRs {
     _thread: Thread,
     _last_callers: LastCallers,
     _root: Root,
+    _shadows: Shadows,
 }
 
 /// Nobody is in the handler or in a hook any more.
@@ -65,6 +66,7 @@ impl kernel::Module for KlpRs {
             _thread: thread,
             _last_callers: LastCallers,
             _root: root,
+            _shadows: Shadows,
         })
     }
 }

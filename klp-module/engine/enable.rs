@@ -10,7 +10,7 @@ use super::{
     patch::{Patch, Registered},
     replace,
     state::{Core, CORE, REDIRECT},
-    transition,
+    states, transition,
 };
 use crate::{
     kernel_api::{
@@ -64,6 +64,9 @@ fn enable_registered(registered: Registered) -> Result<(), Refused> {
     let patch = registered.patch.clone();
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
+    if let Err(err) = states::admit(&core, &patch) {
+        return Err((Some(registered), err));
+    }
     let mut resolved = KVec::new();
     for (index, object) in patch.objects.iter().enumerate() {
         let module = object.name.as_deref().map(Module::find);
@@ -148,7 +151,10 @@ pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
             patch.set_enabled(false);
             thread::wake();
         }
-        Err(_) => transition::abandon(core, patch),
+        Err(_) => {
+            transition::abandon(core, patch);
+            states::forget();
+        }
     }
     begun
 }

@@ -18,6 +18,7 @@ use super::{
     patch::{Patch, Registered},
     replace,
     state::{Core, Motion, CORE, REDIRECT},
+    states,
     tasks::Tasks,
 };
 use crate::{
@@ -48,6 +49,7 @@ const RETRY_COMPLETION: u32 = 100;
 pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
     thread::debug(&patch.name, c"initializing ", transition_of(direction));
     let tasks = Arc::new(Tasks::new(direction, task::count())?, GFP_KERNEL)?;
+    states::remember(core)?;
     core.motion = Some(Motion {
         tasks,
         hooks: None,
@@ -128,6 +130,7 @@ pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch
     for object in patched.iter().flatten().filter_map(|&index| patch.objects.get(index)) {
         object.form.call(Moment::PostUnpatch);
     }
+    states::forget();
 }
 
 /// The phase is `Idle` again, and the transition's data are gone. No task had moved.
@@ -306,6 +309,7 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
             Direction::Unpatching => Moment::PostUnpatch,
         });
     }
+    states::forget();
     pr_notice!("'{}': {} complete\n", &*patch.name, direction.as_str());
     patch.set_in_transition(false);
     announce(core, patch, Event::Change);

@@ -54,11 +54,20 @@ pub(super) struct Object {
     pub(super) module: *mut module,
 }
 
+/// `struct klp_rs_state`.
+#[repr(C)]
+pub(super) struct State {
+    pub(super) id: c_ulong,
+    pub(super) version: c_uint,
+    pub(super) data: *mut c_void,
+}
+
 /// `struct klp_rs_patch`.
 #[repr(C)]
 pub(super) struct Patch {
     pub(super) module: *mut module,
     pub(super) objs: *mut Object,
+    pub(super) states: *mut State,
     pub(super) replace: bool,
     pub(super) immediate: bool,
 }
@@ -108,4 +117,6 @@ unsafe extern "C" {
     pub(super) fn klp_rs_module_put(module: *mut module);
     pub(super) fn klp_rs_module_name(module: *const module) -> *const c_char;
     pub(super) fn klp_rs_module_find(name: *const c_char) -> *mut module;
+
+    pub(super) fn klp_rs_shadow_stop();
 }

@@ -18,6 +18,7 @@ void klp_rs_at_fork(struct task_struct *child);
 void klp_rs_at_free(struct task_struct *task);
 void klp_rs_at_idle(struct task_struct *idle);
 bool klp_rs_is_complete(const void *patch);
+struct klp_rs_state *klp_rs_previous_state(unsigned long id);
 
 /* Defined in Rust. Process context. */
 unsigned int klp_rs_transition_step(void);
@@ -86,5 +87,8 @@ bool klp_rs_module_get(struct module *mod);
 void klp_rs_module_put(struct module *mod);
 const char *klp_rs_module_name(const struct module *mod);
 struct module *klp_rs_module_find(const char *name);
+
+/* shadow.c */
+void klp_rs_shadow_stop(void);
 
 #endif

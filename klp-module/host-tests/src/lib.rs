@@ -13,5 +13,6 @@ mod func_stack;
 mod model;
 mod phase;
 mod stack_verdict;
+mod states;
 mod symbol_text;
 mod task_set;
