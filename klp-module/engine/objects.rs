@@ -4,7 +4,7 @@
 //! neither, whenever the core's lock is free.
 
 use core::sync::atomic::Ordering;
-use kernel::prelude::*;
+use kernel::{prelude::*, str::CStr};
 
 use super::{
     patch::{Object, Patch},
@@ -123,19 +123,28 @@ pub(crate) fn patch(
     published
 }
 
+/// The ops could not be registered, so the first function cannot be redirected.
+pub(super) fn report_unregistered(object: &Object, err: Error) {
+    if let Some(func) = object.funcs.first() {
+        report_function(&func.name, err);
+    }
+}
+
+fn report_function(name: &CStr, err: Error) {
+    pr_err!(
+        "failed to register ftrace handler for function '{}' ({})\n",
+        name,
+        err.to_errno()
+    );
+}
+
 /// The functions were asked for together; the log names the one that was refused.
 fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], err: Error) {
     for func in resolved {
         let alone = redirect.add(&mut [func.layer.ip]);
         match (alone, object.funcs.get(func.layer.func as usize)) {
             (Ok(()), _) => drop(redirect.remove(&mut [func.layer.ip])),
-            (Err(_), Some(name)) => {
-                pr_err!(
-                    "failed to register ftrace handler for function '{}' ({})\n",
-                    &*name.name,
-                    err.to_errno()
-                );
-            }
+            (Err(_), Some(func)) => report_function(&func.name, err),
             (Err(_), None) => {}
         }
     }

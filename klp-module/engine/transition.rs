@@ -118,19 +118,20 @@ pub(crate) fn force(core: &mut Core, patch: &Patch) {
     thread::wake();
 }
 
-/// Enabling failed before any task could move.
-pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch) {
+/// Enabling failed before any task could move; `prepared` are the objects whose `pre_patch` had agreed.
+pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, prepared: &[usize]) {
     thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
-    let patched = patch.patched_objects();
     abandon(core, patch);
     patch.set_enabled(false);
     if let Some(Err(err)) = redirect.map(|redirect| objects::unpatch(core, redirect, patch, None)) {
         pr_err!("failed to take back patch '{}' ({})\n", &*patch.name, err.to_errno());
     }
-    for object in patched.iter().flatten().filter_map(|&index| patch.objects.get(index)) {
+    thread::debug(&patch.name, c"completing ", transition_of(Direction::Unpatching));
+    for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {
         object.form.call(Moment::PostUnpatch);
     }
     states::forget();
+    pr_notice!("'{}': {} complete\n", &*patch.name, Direction::Unpatching.as_str());
 }
 
 /// The phase is `Idle` again, and the transition's data are gone. No task had moved.

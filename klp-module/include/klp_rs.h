@@ -9,8 +9,9 @@
 #ifndef KLP_RS_H
 #define KLP_RS_H
 
-#include <linux/module.h>
 #include <linux/types.h>
+
+struct module;
 
 /**
  * struct klp_rs_func - one function to be replaced
