@@ -12,7 +12,7 @@ mod kernel_api;
 mod pure;
 
 use engine::state::REDIRECT;
-use kernel_api::{dir::Root, hooks::Hooks, module::Notices, shadow::Shadows, thread::Thread};
+use kernel_api::{dir::Root, hooks::Hooks, module::Notices, shadow::Shadows, symbols::Symbols, thread::Thread};
 
 module! {
     type: KlpRs,
@@ -43,6 +43,7 @@ struct KlpRs {
     _last_callers: LastCallers,
     _root: Root,
     _shadows: Shadows,
+    _symbols: Symbols,
 }
 
 /// Nobody is in the handler or in a hook any more.
@@ -59,6 +60,8 @@ impl kernel::Module for KlpRs {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         kernel_api::init_locks();
         Hooks::find().inspect_err(|_| pr_err!("this kernel lacks a tracepoint that tasks move at\n"))?;
+        let symbols =
+            Symbols::start().inspect_err(|_| pr_err!("this kernel does not say which symbols have a name\n"))?;
         let root = Root::start()?;
         let thread = Thread::start()?;
         Ok(Self {
@@ -67,6 +70,7 @@ impl kernel::Module for KlpRs {
             _last_callers: LastCallers,
             _root: root,
             _shadows: Shadows,
+            _symbols: symbols,
         })
     }
 }

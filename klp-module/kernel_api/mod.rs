@@ -12,6 +12,7 @@ pub(crate) mod module;
 pub(crate) mod once;
 pub(crate) mod published;
 pub(crate) mod shadow;
+pub(crate) mod symbols;
 pub(crate) mod task;
 pub(crate) mod thread;
 

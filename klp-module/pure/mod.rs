@@ -8,5 +8,6 @@ pub(crate) mod ip_table;
 pub(crate) mod phase;
 pub(crate) mod stack_verdict;
 pub(crate) mod states;
+pub(crate) mod symbol_search;
 pub(crate) mod symbol_text;
 pub(crate) mod task_set;

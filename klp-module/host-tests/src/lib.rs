@@ -14,5 +14,6 @@ mod model;
 mod phase;
 mod stack_verdict;
 mod states;
+mod symbol_search;
 mod symbol_text;
 mod task_set;
