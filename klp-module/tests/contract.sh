@@ -9,30 +9,6 @@ insmod /modules/bad.ko case=notrace 2>/dev/null
 check "klp_rs unloads after nothing but a refusal" unload klp_rs
 load klp_rs
 
-# Refusals.
-for case in "missing:Invalid argument" "notrace:Invalid argument" "nonew:Invalid argument" "noname:Invalid argument" \
-    "nofuncs:Invalid argument" "noobjs:Invalid argument" "nomod:Invalid argument" "null:Invalid argument" \
-    "sympos:Invalid argument" "fails:Input/output error"; do
-    said=$(refusal /modules/bad.ko case=${case%%:*})
-    check "${case%%:*}: ${case#*:} (was: $said)" [ "${said#*"${case#*:}"}" != "$said" ]
-    check "  leaves nothing in sysfs" sh -c "i=0; while [ -e $K/bad ] && [ \$i -lt 50 ]; do usleep 100000; i=\$((i+1)); done; [ ! -e $K/bad ]"
-    rmmod bad 2>/dev/null
-done
-check "  the missing symbol is named" logged "klp_rs: symbol 'no_function_has_this_name' not found in symbol table"
-check "  the untraceable function is named" logged "klp_rs: failed to find location for function 'argv_split'"
-check "  and so is the patch" logged "klp_rs: failed to enable patch 'bad'"
-check "a patch for a module that is not there is accepted" load bad case=absent
-until_ "  and complete" 50 is $K/bad/transition 0
-check "  its object is not patched" is $K/bad/no_such_module/patched 0
-leaves bad
-check "a patch is enabled once" load bad case=twice
-check "  the second time is refused" logged "bad: the second time -17"
-until_ "  the first time counts" 50 is $K/bad/transition 0
-leaves bad
-check "an immediate patch is accepted" load bad case=immediate
-until_ "  and complete" 20 is $K/bad/transition 0
-leaves bad
-
 # A transition that lasts.
 load agree
 cat /proc/agree/hold &

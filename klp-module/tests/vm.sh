@@ -21,6 +21,9 @@ for tool in storm bench; do
     [ ! -e "$KLP_BUILT/tests/$tool" ] || cp "$KLP_BUILT/tests/$tool" "$work/root/bin/"
 done
 cp "$here/lib.sh" "$here/$guest.sh" "$work/root/"
+# What else this guest needs, put into $root.
+root=$work/root
+[ ! -e "$here/$guest.prepare" ] || . "$here/$guest.prepare"
 cat >"$work/root/init" <<EOF
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
