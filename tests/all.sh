@@ -27,9 +27,11 @@ setup=$!
 
 quietly "$cargo" fmt --all --check
 quietly "$cargo" fmt --manifest-path livepatch-ebpf/Cargo.toml --check
+quietly "$cargo" fmt --manifest-path klp-module/host-tests/Cargo.toml --check
 quietly "$cargo" clippy --quiet --workspace --all-targets -- --deny warnings
 unit_tests=0
 "$cargo" test --quiet --workspace >"$log" 2>&1 || unit_tests=$?
+"$cargo" test --quiet --manifest-path klp-module/host-tests/Cargo.toml >>"$log" 2>&1 || unit_tests=$?
 counts=$(awk '/^test result:/ { passed += $4; failed += $6 } END { print passed + 0, failed + 0 }' "$log")
 [ "$unit_tests" = 0 ] || cat "$log"
 
