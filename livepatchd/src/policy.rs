@@ -77,7 +77,7 @@ pub fn decide(model: &Model, rules: &Rules, now: Moment) -> Decision {
     }
     for (core, transition) in model.transitions() {
         scan(model, core, transition, now, &mut decision);
-        nudge_blockers(model, transition, rules, now, &mut decision);
+        nudge_blockers(transition, rules, now, &mut decision);
         if transition.pending() > 0 && !transition.stalled {
             decision.wake((transition.last_progress + rules.stall_after).max(now + TICK));
         }
@@ -189,11 +189,11 @@ fn scan(model: &Model, core: Core, transition: &Transition, now: Moment, decisio
     decision.at(now, transition.scan_by, scan);
 }
 
-fn nudge_blockers(model: &Model, transition: &Transition, rules: &Rules, now: Moment, decision: &mut Decision) {
-    let job = model.running_job(&transition.patch);
+fn nudge_blockers(transition: &Transition, rules: &Rules, now: Moment, decision: &mut Decision) {
     for blocker in transition.blockers.values() {
         let asked = transition.nudge_now.contains(&blocker.sighting.key);
-        if !asked && nudge::refused(blocker, rules, job).is_some() || asked && eligible(blocker, rules).is_err() {
+        if !asked && nudge::refused(blocker, rules, transition).is_some() || asked && eligible(blocker, rules).is_err()
+        {
             continue;
         }
         let due = match blocker.last_nudge {

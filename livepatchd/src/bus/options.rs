@@ -59,7 +59,8 @@ impl AskedOptions {
         JobOptions {
             timeout: timeout.unwrap_or(rules.timeout),
             on_timeout: on_timeout.unwrap_or(rules.on_timeout),
-            nudge: nudge.unwrap_or(rules.nudge),
+            // whether there are nudges at all is looked up whenever one is due
+            nudge: nudge.unwrap_or(true),
         }
     }
 }

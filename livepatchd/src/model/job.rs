@@ -70,7 +70,7 @@ pub struct JobOptions {
     pub timeout: Millis,
     /// What then.
     pub on_timeout: OnTimeout,
-    /// Whether blockers are nudged.
+    /// Whether blockers are nudged, as far as the caller is asked.
     pub nudge: bool,
 }
 

@@ -123,6 +123,7 @@ impl Model {
         // a reversal that stalls too is reported, never turned round again
         let options = JobOptions {
             on_timeout: OnTimeout::Keep,
+            nudge: options.nudge && self.wishes_nudges(patch),
             ..options
         };
         let patch = patch.clone();
@@ -139,7 +140,7 @@ impl Model {
         let options = JobOptions {
             timeout: FORCE_TIME,
             on_timeout: OnTimeout::Keep,
-            nudge: false,
+            nudge: self.wishes_nudges(patch),
         };
         let mut job = self.new_job(now, JobKind::Force, patch.clone(), core, options, direction);
         job.begun = true;
@@ -164,6 +165,17 @@ impl Model {
         let blockers = &t.blockers;
         t.nudge_now.retain(|key| blockers.get(key).is_some_and(&may));
         u32::try_from(t.nudge_now.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether nobody who had a part in this patch's transition asked for no nudges.
+    fn wishes_nudges(&self, patch: &PatchName) -> bool {
+        self.transition_of(patch).is_none_or(|t| t.nudge) && self.jobs_wish_nudges(patch)
+    }
+
+    /// The same of its running jobs alone.
+    pub(super) fn jobs_wish_nudges(&self, patch: &PatchName) -> bool {
+        let mut running = self.jobs.values().filter(|j| j.result.is_none());
+        running.all(|j| j.patch != *patch || j.options.nudge)
     }
 
     fn refuse_if_moving(&self, core: Core) -> Result<(), Refusal> {

@@ -93,6 +93,9 @@ pub struct Transition {
     pub last_scan: Option<Moment>,
     /// The next scan should not wait longer than this.
     pub scan_by: Moment,
+    /// Whether blockers are nudged unasked. The wish of whoever started it, and of whoever reversed it since: it outlives
+    /// their jobs (and is forgotten only if the daemon is started again after those have ended).
+    pub nudge: bool,
     /// Blockers that somebody asked to be nudged at once.
     pub nudge_now: BTreeSet<TaskKey>,
     /// Reasons already told to the journal, by blocker.
@@ -121,6 +124,7 @@ impl Transition {
             stalled: false,
             last_scan: None,
             scan_by: now + Self::FIRST_ROUND,
+            nudge: true,
             nudge_now: BTreeSet::new(),
             told: BTreeMap::new(),
             tries: BTreeMap::new(),

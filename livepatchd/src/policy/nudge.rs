@@ -6,8 +6,8 @@
 
 use super::rules::{Exclusions, Rules};
 use crate::model::{
-    job::Job,
     task::{Blocker, Reason, TaskClass},
+    transition::Transition,
 };
 
 /// Why a blocker is not nudged.
@@ -42,15 +42,15 @@ pub fn eligible(blocker: &Blocker, rules: &Rules) -> Result<(), NotNudged> {
 }
 
 /// Why policy does not nudge this blocker (again) on its own; `None` if it does or will.
-pub fn refused(blocker: &Blocker, rules: &Rules, job: Option<&Job>) -> Option<NotNudged> {
+pub fn refused(blocker: &Blocker, rules: &Rules, transition: &Transition) -> Option<NotNudged> {
     if let Err(why) = eligible(blocker, rules) {
         return Some(why);
     }
     if !rules.nudge {
         return Some(NotNudged("nudging is switched off in livepatchd.toml".into()));
     }
-    if job.is_some_and(|j| !j.options.nudge) {
-        return Some(NotNudged("this job asked for no nudges".into()));
+    if !transition.nudge {
+        return Some(NotNudged("its job asked for no nudges".into()));
     }
     (blocker.nudges >= rules.nudge_limit).then(|| {
         NotNudged(match blocker.nudges {

@@ -51,14 +51,23 @@ impl Task {
         }
     }
 
-    /// The same, with something about it that forbids a nudge.
+    /// A thread that sleeps, interruptibly, in the patched function.
+    pub(super) fn in_new(tid: u32) -> Self {
+        Self {
+            inside: Inside::New,
+            patched: true,
+            ..Self::elsewhere(tid)
+        }
+    }
+
+    /// The first, with something about it that forbids a nudge.
     pub(super) fn stuck(tid: u32, how: impl FnOnce(&mut Sighting)) -> Self {
         let mut task = Self::reader(tid);
         how(&mut task.seen);
         task
     }
 
-    /// One that no nudge moves.
+    /// A reader that no nudge moves.
     pub(super) fn deaf(tid: u32) -> Self {
         Self {
             deaf: true,

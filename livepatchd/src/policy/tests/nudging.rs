@@ -1,9 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Who is nudged, when, how often, and what is told of it.
 
-use super::{fake_task::Task, machine::Machine};
+use super::{
+    fake_task::Task,
+    machine::{Machine, job},
+};
 use crate::{
-    model::{change::Change, job::JobOptions, refusal::ErrorName, request::Answer, testing::name},
+    model::{
+        change::Change,
+        job::{JobOptions, JobResult, OnTimeout},
+        patch::Direction,
+        refusal::ErrorName,
+        request::Answer,
+        testing::name,
+        time::Millis,
+    },
     policy::rules::{Exclusions, Rules},
 };
 
@@ -89,12 +100,63 @@ fn a_job_without_nudges_nudges_nobody_until_somebody_asks() {
     assert!(m.kernel.nudged.is_empty());
     assert_eq!(
         m.snapshot().blockers[0].action,
-        "not nudged: this job asked for no nudges"
+        "not nudged: its job asked for no nudges"
     );
     assert_eq!(m.nudge("lp"), Ok(Answer::Nudging(1)));
     m.run_for(2_000);
     assert_eq!(m.kernel.nudged.len(), 1);
     assert_eq!(m.kernel.moving(), None);
+}
+
+#[test]
+fn a_job_without_nudges_means_its_transition_and_that_may_outlive_it() {
+    let mut m = Machine::new();
+    m.kernel.add(Task::reader(812));
+    let options = JobOptions {
+        timeout: Millis(5_000),
+        nudge: false,
+        ..m.on_timeout(OnTimeout::Keep)
+    };
+    let apply = job(&m.apply_with("lp", options));
+    // short of the kernel's own signal
+    m.run_for(12_000);
+    assert_eq!(m.result(apply), Some(JobResult::Timeout));
+    assert!(m.kernel.moving().is_some() && m.kernel.nudged.is_empty());
+    // not even once it is reversed, by us or by somebody else
+    m.kernel.write(&name("lp"), Direction::Unpatching);
+    m.kernel.add(Task::in_new(813));
+    m.run_for(5_000);
+    job(&m.cancel("lp"));
+    m.run_for(5_000);
+    assert!(m.kernel.nudged.is_empty(), "{:?}", m.kernel.nudged);
+    // the next transition is another matter
+    m.kernel.tasks.remove(&812);
+    m.kernel.tasks.remove(&813);
+    m.run_for(3_000);
+    assert_eq!(m.kernel.moving(), None);
+    m.kernel.add(Task::in_new(814));
+    m.revert("lp").expect("a job");
+    m.run_for(3_000);
+    assert_eq!(m.kernel.nudged.len(), 1);
+}
+
+#[test]
+fn cancelling_a_job_without_nudges_nudges_nobody_either() {
+    for early in [true, false] {
+        let mut m = Machine::new();
+        m.kernel.add(Task::deaf(812));
+        let options = JobOptions {
+            nudge: false,
+            ..m.options()
+        };
+        m.apply_with("lp", options).expect("a job");
+        m.run_for(if early { 0 } else { 1_000 });
+        m.kernel.add(Task::in_new(813));
+        let cancel = job(&m.cancel("lp"));
+        m.run_for(12_000);
+        assert_eq!(m.result(cancel), None, "held back");
+        assert!(m.kernel.nudged.is_empty());
+    }
 }
 
 #[test]
