@@ -12,6 +12,7 @@
 
 pub mod change;
 pub mod fact;
+pub mod freezer;
 mod freshness;
 pub mod job;
 mod jobs;

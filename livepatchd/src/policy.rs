@@ -32,6 +32,9 @@ const LIST_EVERY: Millis = Millis(250);
 const SCAN_EVERY: Millis = Millis(250);
 /// How often they are looked at in a transition that has been stuck for a while: the kernel tries once a second.
 const SCAN_EVERY_WHEN_STUCK: Millis = Millis(1_000);
+/// How old a sight of the pending tasks may be for a nudge: who was pending longer ago may have moved since, and sleep
+/// where nobody has to be woken.
+const FRESH: Millis = Millis(50);
 /// How long a transition may be without progress before it counts as stuck for a while.
 const STUCK: Millis = Millis(5_000);
 /// How long a patch may be listed without being in use before we stop waiting for it to come or go.
@@ -77,7 +80,7 @@ pub fn decide(model: &Model, rules: &Rules, now: Moment) -> Decision {
     }
     for (core, transition) in model.transitions() {
         scan(model, core, transition, now, &mut decision);
-        nudge_blockers(transition, rules, now, &mut decision);
+        nudge_blockers(model, core, transition, rules, now, &mut decision);
         if transition.pending() > 0 && !transition.stalled {
             decision.wake((transition.last_progress + rules.stall_after).max(now + TICK));
         }
@@ -179,17 +182,27 @@ fn advance(model: &Model, job: &Job, now: Moment, decision: &mut Decision) {
 }
 
 fn scan(model: &Model, core: Core, transition: &Transition, now: Moment, decision: &mut Decision) {
+    decision.at(now, transition.scan_by, scan_of(model, core, transition));
+}
+
+fn scan_of(model: &Model, core: Core, transition: &Transition) -> Action {
     let functions = model.patch(&transition.patch).map(|p| p.functions.clone());
-    let scan = Action::Scan {
+    Action::Scan {
         core,
         patch: transition.patch.clone(),
         direction: transition.direction,
         functions: functions.unwrap_or_default(),
-    };
-    decision.at(now, transition.scan_by, scan);
+    }
 }
 
-fn nudge_blockers(transition: &Transition, rules: &Rules, now: Moment, decision: &mut Decision) {
+fn nudge_blockers(
+    model: &Model,
+    core: Core,
+    transition: &Transition,
+    rules: &Rules,
+    now: Moment,
+    decision: &mut Decision,
+) {
     for blocker in transition.blockers.values() {
         let asked = transition.nudge_now.contains(&blocker.sighting.key);
         if !asked && nudge::refused(blocker, rules, transition).is_some() || asked && eligible(blocker, rules).is_err()
@@ -201,13 +214,21 @@ fn nudge_blockers(transition: &Transition, rules: &Rules, now: Moment, decision:
             None => blocker.first_seen + rules.nudge_after,
             Some(last) => last + rules.nudge_every,
         };
-        let nudge = Action::Nudge {
-            patch: transition.patch.clone(),
-            key: blocker.sighting.key,
-            tgid: blocker.sighting.tgid,
-            comm: blocker.sighting.comm.clone(),
-        };
-        decision.at(now, due, nudge);
+        if due > now {
+            decision.wake(due);
+        } else if transition.last_seen.is_some_and(|seen| now.since(seen) <= FRESH) {
+            decision.actions.push(Action::Nudge {
+                core,
+                direction: transition.direction,
+                patch: transition.patch.clone(),
+                key: blocker.sighting.key,
+                tgid: blocker.sighting.tgid,
+                comm: blocker.sighting.comm.clone(),
+            });
+        } else if transition.last_seen >= transition.last_scan {
+            // one that is on its way, or came to nothing, is not asked for again before its time
+            decision.act(scan_of(model, core, transition));
+        }
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Transition {
     pub stalled: bool,
     /// When the last scan was asked for.
     pub last_scan: Option<Moment>,
+    /// When the last answer to one came.
+    pub last_seen: Option<Moment>,
     /// The next scan should not wait longer than this.
     pub scan_by: Moment,
     /// Whether blockers are nudged unasked. The wish of whoever started it, and of whoever reversed it since: it outlives
@@ -123,6 +125,7 @@ impl Transition {
             last_progress: now,
             stalled: false,
             last_scan: None,
+            last_seen: None,
             scan_by: now + Self::FIRST_ROUND,
             nudge: true,
             nudge_now: BTreeSet::new(),
@@ -167,6 +170,8 @@ impl Transition {
                 },
             );
         }
+        self.last_seen = Some(now);
+        self.nudge_now.retain(|key| self.blockers.contains_key(key));
         self.total = visited.max(self.pending());
         let mut changes = self.tell_new(now, rounds);
         let moved = !before.is_empty();

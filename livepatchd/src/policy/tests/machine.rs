@@ -184,6 +184,8 @@ impl Machine {
             .model
             .transition_of(patch)
             .expect("a nudge outside of a transition");
+        let looked = transition.last_seen.expect("a nudge of a task that nobody saw");
+        assert!(self.kernel.now.since(looked) <= Millis(50));
         let seen = &transition.blockers[key].sighting;
         assert_eq!(seen.class, TaskClass::User);
         assert_eq!(seen.scheduling, Scheduling::Interruptible);

@@ -12,6 +12,7 @@ use crate::{
         patch::Direction,
         refusal::ErrorName,
         request::Answer,
+        task::TaskClass,
         testing::name,
         time::Millis,
     },
@@ -205,6 +206,31 @@ fn a_task_that_somebody_stops_meanwhile_is_not_nudged_any_more() {
     m.kernel.stop(812, false);
     m.run_for(20_000);
     assert_eq!(m.kernel.nudged.len(), 5);
+}
+
+#[test]
+fn a_thread_that_has_moved_between_two_nudges_is_not_nudged_again() {
+    let mut between = 0;
+    // once stuck, tasks are looked at once a second, and no event tells of more
+    for ms in (5_500..6_500).step_by(20) {
+        let mut m = Machine::new();
+        m.kernel.events = false;
+        m.kernel.add(Task::deaf(812));
+        m.kernel.add(Task {
+            deaf: true,
+            ..Task::stuck(813, |s| s.class = TaskClass::Kthread)
+        });
+        m.apply("lp");
+        m.run_for(ms);
+        between += usize::from(m.kernel.nudged.len() == 3);
+        let nudged = |m: &Machine| m.count(|c| matches!(c, Change::Nudged { .. }));
+        let before = nudged(&m);
+        m.kernel.tasks.get_mut(&812).expect("the reader").patched = true;
+        m.run_for(5_000);
+        assert!(m.kernel.moving().is_some());
+        assert_eq!(nudged(&m), before, "moved after {ms} ms");
+    }
+    assert!(between > 10, "the fourth nudge was due soon after");
 }
 
 #[test]
