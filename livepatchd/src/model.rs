@@ -286,8 +286,11 @@ impl Model {
                 let begun = self.nudging.remove(&key).filter(|b| b.patch == patch);
                 let transition = self.transitions.values_mut().find(|t| t.patch == patch);
                 let blocker = match transition {
-                    Some(t) => t.nudged(now, key, begun),
-                    None => begun.map(|b| b.nudged(now)),
+                    Some(t) => t.nudged(now, key, begun, result.is_ok()),
+                    None => begun.map(|b| Blocker {
+                        nudges: b.nudges.and(now, result.is_ok()),
+                        ..b
+                    }),
                 };
                 let told = blocker.map(Box::new);
                 told.map(|blocker| Change::Nudged { blocker, result })

@@ -209,7 +209,7 @@ fn nudge_blockers(
         {
             continue;
         }
-        let due = match blocker.last_nudge {
+        let due = match blocker.nudges.last {
             _ if asked => now,
             None => blocker.first_seen + rules.nudge_after,
             Some(last) => last + rules.nudge_every,

@@ -289,7 +289,7 @@ fn a_pass_that_misses_a_task_does_not_forget_its_nudges() {
     model.observe(T, scan(&[812]));
     let blockers = model.transitions().flat_map(|(_, t)| t.blockers.values());
     assert_eq!(
-        blockers.map(|b| (b.nudges, b.last_nudge)).collect::<Vec<_>>(),
+        blockers.map(|b| (b.nudges.sent, b.nudges.last)).collect::<Vec<_>>(),
         [(1, Some(T))]
     );
 }

@@ -7,7 +7,7 @@ use super::{
     change::Change,
     patch::{Direction, Function, PatchName},
     reason::explain,
-    task::{Blocker, Reason, Scheduling, Sighting, TaskClass, TaskKey, Verdict},
+    task::{Blocker, Nudges, Reason, Scheduling, Sighting, TaskClass, TaskKey, Verdict},
     time::{Millis, Moment},
 };
 
@@ -102,8 +102,8 @@ pub struct Transition {
     pub nudge_now: BTreeSet<TaskKey>,
     /// Reasons already told to the journal, by blocker.
     told: BTreeMap<TaskKey, Vec<Reason>>,
-    /// Nudges of every task of this transition and when the last was, also of tasks that a scan missed.
-    tries: BTreeMap<TaskKey, (u32, Moment)>,
+    /// Nudges of every task of this transition, also of tasks that a scan missed.
+    nudges: BTreeMap<TaskKey, Nudges>,
 }
 
 impl Transition {
@@ -130,7 +130,7 @@ impl Transition {
             nudge: true,
             nudge_now: BTreeSet::new(),
             told: BTreeMap::new(),
-            tries: BTreeMap::new(),
+            nudges: BTreeMap::new(),
         }
     }
 
@@ -153,7 +153,6 @@ impl Transition {
         let mut before = std::mem::take(&mut self.blockers);
         for sighting in pending.into_iter().chain(rounds.idle()) {
             let earlier = before.remove(&sighting.key);
-            let tries = self.tries.get(&sighting.key).copied();
             let verdict = rounds.verdict(sighting.key).cloned();
             let (reason, function) = explain(&sighting, verdict.as_ref(), functions);
             self.blockers.insert(
@@ -164,8 +163,7 @@ impl Transition {
                     reason,
                     function,
                     first_seen: earlier.as_ref().map_or(now, |b| b.first_seen),
-                    nudges: tries.map_or(0, |(nudges, _)| nudges),
-                    last_nudge: tries.map(|(_, last)| last),
+                    nudges: self.nudges.get(&sighting.key).copied().unwrap_or_default(),
                     sighting,
                 },
             );
@@ -209,16 +207,16 @@ impl Transition {
     }
 
     /// Takes in the outcome of a nudge; the blocker as it is now or, where it has moved, as it was when the nudge was begun.
-    pub fn nudged(&mut self, now: Moment, key: TaskKey, begun: Option<Blocker>) -> Option<Blocker> {
+    pub fn nudged(&mut self, now: Moment, key: TaskKey, begun: Option<Blocker>, sent: bool) -> Option<Blocker> {
         /// Time for the woken thread to leave the kernel before we look again.
         const SETTLE: Millis = Millis(30);
         self.nudge_now.remove(&key);
-        let tries = self.tries.entry(key).or_insert((0, now));
-        *tries = (tries.0 + 1, now);
+        let nudges = self.nudges.entry(key).or_default();
+        *nudges = nudges.and(now, sent);
         let Some(blocker) = self.blockers.get_mut(&key) else {
-            return begun.map(|b| b.nudged(now));
+            return begun.map(|b| Blocker { nudges: *nudges, ..b });
         };
-        (blocker.nudges, blocker.last_nudge) = (tries.0, Some(now));
+        blocker.nudges = *nudges;
         self.scan_by = self.scan_by.min(now + SETTLE);
         Some(blocker.clone())
     }
@@ -255,7 +253,7 @@ impl Transition {
                 key: gone.sighting.key,
                 comm: gone.sighting.comm,
                 after: now.since(gone.first_seen),
-                nudges: gone.nudges,
+                nudges: gone.nudges.sent,
             })
     }
 }

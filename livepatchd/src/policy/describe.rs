@@ -69,7 +69,7 @@ fn blocker(transition: &Transition, blocker: &Blocker, rules: &Rules) -> Blocker
         reason: blocker.reason,
         function: blocker.function.clone(),
         unit: seen.unit.clone(),
-        nudges: blocker.nudges,
+        nudges: blocker.nudges.sent,
         action: action(transition, blocker, rules),
         stack: seen.stack.clone(),
     }
@@ -79,8 +79,8 @@ fn action(transition: &Transition, blocker: &Blocker, rules: &Rules) -> String {
     if let Some(nudge::NotNudged(why)) = nudge::refused(blocker, rules, transition) {
         return format!("not nudged: {why}");
     }
-    match blocker.last_nudge {
-        None => "nudge due".to_owned(),
-        Some(_) => "nudged".to_owned(),
+    match blocker.nudges.sent {
+        0 => "nudge due".to_owned(),
+        _ => "nudged".to_owned(),
     }
 }

@@ -6,7 +6,7 @@
 
 use super::rules::{Exclusions, Rules};
 use crate::model::{
-    task::{Blocker, Reason, TaskClass},
+    task::{Blocker, Nudges, Reason, TaskClass},
     transition::Transition,
 };
 
@@ -52,10 +52,12 @@ pub fn refused(blocker: &Blocker, rules: &Rules, transition: &Transition) -> Opt
     if !transition.nudge {
         return Some(NotNudged("its job asked for no nudges".into()));
     }
-    (blocker.nudges >= rules.nudge_limit).then(|| {
-        NotNudged(match blocker.nudges {
-            1 => "nudged once already".to_owned(),
-            n => format!("nudged {n} times already"),
+    let Nudges { tried, sent, last: _ } = blocker.nudges;
+    (tried >= rules.nudge_limit).then(|| {
+        NotNudged(match (tried, sent) {
+            (1, 1) => "nudged once already".to_owned(),
+            _ if tried == sent => format!("nudged {sent} times already"),
+            _ => format!("tried {tried} times already, nudged {sent}"),
         })
     })
 }

@@ -380,7 +380,7 @@ impl FakeKernel {
         let result = match task {
             None => Err("it is gone".to_owned()),
             Some(task) if !moving || task.patched == direction.enabled() => Err("it has moved".to_owned()),
-            Some(task) if !task.hears() && !task.deaf => Err("it may no longer be nudged".to_owned()),
+            Some(task) if !task.takes_signals() => Err("it may no longer be nudged".to_owned()),
             Some(task) => {
                 self.nudged.push((self.now, key.tid));
                 self.episodes.push(self.episode);

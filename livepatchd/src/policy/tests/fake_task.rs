@@ -86,6 +86,11 @@ impl Task {
 
     /// Whether a signal makes it leave the kernel.
     pub(super) fn hears(&self) -> bool {
+        self.takes_signals() && !self.deaf
+    }
+
+    /// Whether a signal may be sent to it.
+    pub(super) fn takes_signals(&self) -> bool {
         let Sighting {
             class,
             scheduling,
@@ -94,12 +99,7 @@ impl Task {
             frozen,
             ..
         } = &self.seen;
-        *class == TaskClass::User
-            && *scheduling == Scheduling::Interruptible
-            && !stop_pending
-            && !traced
-            && !frozen
-            && !self.deaf
+        *class == TaskClass::User && *scheduling == Scheduling::Interruptible && !stop_pending && !traced && !frozen
     }
 
     /// It leaves the kernel, and with that gets to the target; then it may call the function again.

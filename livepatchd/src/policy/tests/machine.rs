@@ -17,7 +17,7 @@ use crate::{
         request::{Answer, Reply, Request},
         snapshot::Snapshot,
         task::{Scheduling, TaskClass, TaskKey},
-        testing::name,
+        testing::{key, name},
         time::{Millis, Moment},
     },
     policy::{action::Action, answer, begun, decide, describe::describe, rules::Rules},
@@ -125,6 +125,11 @@ impl Machine {
         describe(&self.model, &self.rules)
     }
 
+    /// Whether a nudge of this thread is on its way.
+    pub(super) fn is_nudging(&self, tid: u32) -> bool {
+        self.under_way.contains(&Slot::Nudge(key(tid)))
+    }
+
     /// Lets so many milliseconds pass.
     pub(super) fn run_for(&mut self, ms: u64) {
         let until = self.kernel.now + Millis(ms);
@@ -194,9 +199,9 @@ impl Machine {
         assert!(!self.rules.exclude.comms.contains(&seen.comm));
         let blocker = &transition.blockers[key];
         let asked = transition.nudge_now.contains(key);
-        assert!(asked || blocker.nudges < self.rules.nudge_limit);
+        assert!(asked || blocker.nudges.tried < self.rules.nudge_limit);
         let rested = |last: Moment| self.kernel.now.since(last) >= self.rules.nudge_every;
-        assert!(asked || blocker.last_nudge.is_none_or(rested));
+        assert!(asked || blocker.nudges.last.is_none_or(rested));
         assert!(!seen.uid.is_some_and(|uid| self.rules.exclude.uids.contains(&uid)));
     }
 

@@ -247,6 +247,30 @@ fn every_nudge_is_told_even_if_the_task_has_moved_when_its_outcome_comes() {
 }
 
 #[test]
+fn tries_that_come_to_nothing_are_spaced_and_limited_as_nudges_are_but_not_told_as_such() {
+    let mut m = Machine::new();
+    // whatever is decided, somebody stops the task before the signals go out
+    m.kernel.delays.act = 40;
+    m.kernel.add(Task::deaf(812));
+    m.apply("lp");
+    let failed = |m: &Machine| m.count(|c| matches!(c, Change::Nudged { result: Err(_), .. }));
+    for _ in 0..10_000 {
+        let begun = m.is_nudging(812);
+        m.kernel.stop(812, begun);
+        m.run_for(5);
+    }
+    assert!(m.kernel.nudged.is_empty());
+    assert_eq!(failed(&m), 5);
+    let blocker = m.snapshot().blockers.remove(0);
+    assert_eq!(blocker.nudges, 0);
+    assert_eq!(blocker.action, "not nudged: tried 5 times already, nudged 0");
+    m.kernel.tasks.remove(&812);
+    m.run_for(2_000);
+    let moved = |c: &Change| matches!(c, Change::BlockerMoved { nudges: 0, .. });
+    assert_eq!(m.count(moved), 1);
+}
+
+#[test]
 fn patches_of_others_are_helped_too() {
     let mut m = Machine::new();
     m.kernel.add(Task::reader(812));
