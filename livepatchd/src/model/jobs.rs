@@ -7,7 +7,7 @@
 use super::{
     Model,
     change::Change,
-    job::{Job, JobId, JobKind, JobPhase, JobResult, OnTimeout},
+    job::{Job, JobId, JobKind, JobOptions, JobPhase, JobResult, OnTimeout},
     patch::{
         Core, Direction, PatchName,
         PatchState::{self, Disabled, Disabling, Enabled, Enabling, Loaded},
@@ -223,6 +223,11 @@ impl Model {
     }
 }
 
+/// How long a reversal may take.
+pub(super) fn reversal_time(options: JobOptions) -> Millis {
+    options.timeout.max(REVERSAL_TIME)
+}
+
 /// Where a job stands, by its patch's state.
 enum Standing {
     /// It goes on.
@@ -314,7 +319,7 @@ impl Job {
         self.begun = false;
         self.force = false;
         self.refused_writes = 0;
-        self.deadline = now + self.options.timeout.max(REVERSAL_TIME);
+        self.deadline = now + reversal_time(self.options);
     }
 
     /// Ends; what went wrong last is told after what went wrong first.

@@ -7,6 +7,7 @@ use super::{
     Model,
     change::Change,
     job::{Job, JobId, JobKind, JobOptions, JobPhase, JobResult, OnTimeout},
+    jobs::reversal_time,
     leaving::kept,
     patch::{Core, Direction, PatchName, PatchState},
     refusal::{ErrorName, Refusal},
@@ -127,7 +128,8 @@ impl Model {
             ..options
         };
         let patch = patch.clone();
-        let job = self.new_job(now, JobKind::Cancel, patch, core, options, direction.reversed());
+        let mut job = self.new_job(now, JobKind::Cancel, patch, core, options, direction.reversed());
+        job.deadline = now + reversal_time(options);
         Ok(self.add_job(job))
     }
 
