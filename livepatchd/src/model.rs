@@ -212,6 +212,12 @@ impl Model {
         running.find(|j| j.patch == *patch)
     }
 
+    /// Since when force is asked for, for this patch.
+    pub fn force_asked(&self, patch: &PatchName) -> Option<Moment> {
+        let jobs = self.jobs.values().filter(|j| j.patch == *patch);
+        jobs.filter_map(|j| j.force).min()
+    }
+
     /// Modules to be unloaded.
     pub fn leaving(&self) -> impl Iterator<Item = (&PatchName, Leaving)> {
         self.leaving.iter().map(|(name, l)| (name, *l))

@@ -37,6 +37,8 @@ const SCAN_EVERY_WHEN_STUCK: Millis = Millis(1_000);
 const FRESH: Millis = Millis(50);
 /// How long a transition may be without progress before it counts as stuck for a while.
 const STUCK: Millis = Millis(5_000);
+/// How long a force waits for a last look at the tasks that it goes over: looking may be impossible.
+const EVIDENCE: Millis = Millis(2_000);
 /// How long a patch may be listed without being in use before we stop waiting for it to come or go.
 const SETTLES_WITHIN: Millis = Millis(5_000);
 
@@ -54,7 +56,7 @@ impl Decision {
         self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
     }
 
-    /// `action`, once even if several jobs want it.
+    /// `action`, once even if it is wanted for several reasons.
     fn act(&mut self, action: Action) {
         if !self.actions.contains(&action) {
             self.actions.push(action);
@@ -64,7 +66,7 @@ impl Decision {
     /// `action` if `due` has come, else a wake-up then.
     fn at(&mut self, now: Moment, due: Moment, action: Action) {
         if due <= now {
-            self.actions.push(action);
+            self.act(action);
         } else {
             self.wake(due);
         }
@@ -161,9 +163,10 @@ fn advance(model: &Model, job: &Job, now: Moment, decision: &mut Decision) {
             if model.is_behind(job.core) {
                 return;
             }
-            if job.force && patch.state.direction() == Some(job.target) {
-                let (core, patch) = (job.core, job.patch.clone());
-                decision.act(Action::Force { core, patch });
+            if let Some(asked) = job.force
+                && patch.state.direction() == Some(job.target)
+            {
+                force(model, job, asked, now, decision);
             }
             let wrong_way = match job.target {
                 Direction::Patching => patch.state == PatchState::Disabling,
@@ -181,6 +184,21 @@ fn advance(model: &Model, job: &Job, now: Moment, decision: &mut Decision) {
     }
 }
 
+/// Forces once it is known over whom, or cannot be known.
+fn force(model: &Model, job: &Job, asked: Moment, now: Moment, decision: &mut Decision) {
+    let Some(transition) = model.transition_of(&job.patch) else {
+        return;
+    };
+    let until = asked.max(transition.started) + EVIDENCE;
+    if transition.seen_since(asked) || until <= now {
+        let (core, patch) = (job.core, job.patch.clone());
+        decision.act(Action::Force { core, patch });
+    } else {
+        look(model, job.core, transition, decision);
+        decision.wake(until);
+    }
+}
+
 fn scan(model: &Model, core: Core, transition: &Transition, now: Moment, decision: &mut Decision) {
     decision.at(now, transition.scan_by, scan_of(model, core, transition));
 }
@@ -192,6 +210,13 @@ fn scan_of(model: &Model, core: Core, transition: &Transition) -> Action {
         patch: transition.patch.clone(),
         direction: transition.direction,
         functions: functions.unwrap_or_default(),
+    }
+}
+
+/// A scan out of turn. One that is on its way, or came to nothing, is not asked for again before its time.
+fn look(model: &Model, core: Core, transition: &Transition, decision: &mut Decision) {
+    if transition.last_seen >= transition.last_scan {
+        decision.act(scan_of(model, core, transition));
     }
 }
 
@@ -216,7 +241,7 @@ fn nudge_blockers(
         };
         if due > now {
             decision.wake(due);
-        } else if transition.last_seen.is_some_and(|seen| now.since(seen) <= FRESH) {
+        } else if transition.last_seen.is_some_and(|seen| seen + FRESH >= now) {
             decision.actions.push(Action::Nudge {
                 core,
                 direction: transition.direction,
@@ -225,9 +250,8 @@ fn nudge_blockers(
                 tgid: blocker.sighting.tgid,
                 comm: blocker.sighting.comm.clone(),
             });
-        } else if transition.last_seen >= transition.last_scan {
-            // one that is on its way, or came to nothing, is not asked for again before its time
-            decision.act(scan_of(model, core, transition));
+        } else {
+            look(model, core, transition, decision);
         }
     }
 }

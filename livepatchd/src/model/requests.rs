@@ -7,17 +7,14 @@ use super::{
     Model,
     change::Change,
     job::{Job, JobId, JobKind, JobOptions, JobPhase, JobResult, OnTimeout},
-    jobs::reversal_time,
+    jobs::{FORCE_TIME, reversal_time},
     leaving::kept,
     patch::{Core, Direction, PatchName, PatchState},
     refusal::{ErrorName, Refusal},
     request::{Answer, Reply, Request},
     task::Blocker,
-    time::{Millis, Moment},
+    time::Moment,
 };
-
-/// The kernel's own core ends a forced transition at its next round, a second later at most.
-const FORCE_TIME: Millis = Millis(10_000);
 
 impl Model {
     /// Answers a request.
@@ -146,7 +143,7 @@ impl Model {
         };
         let mut job = self.new_job(now, JobKind::Force, patch.clone(), core, options, direction);
         job.begun = true;
-        job.force = true;
+        job.force = Some(now);
         Ok(self.add_job(job))
     }
 
@@ -230,7 +227,7 @@ impl Model {
             phase: JobPhase::Transition,
             target,
             begun: false,
-            force: false,
+            force: None,
             refused_writes: 0,
             verdict: None,
             result: None,

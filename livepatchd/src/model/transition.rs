@@ -139,6 +139,11 @@ impl Transition {
         u32::try_from(self.blockers.len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether an answer to a scan came at this moment or later.
+    pub fn seen_since(&self, moment: Moment) -> bool {
+        self.last_seen.is_some_and(|seen| seen >= moment)
+    }
+
     /// Takes in a scan; says what changed.
     pub fn scanned(
         &mut self,

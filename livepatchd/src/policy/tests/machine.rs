@@ -168,6 +168,7 @@ impl Machine {
         assert!(decision.wake_at.is_none_or(|at| at > now), "{decision:?}");
         for action in decision.actions {
             self.check_nudge(&action);
+            self.check_force(&action);
             if self.under_way.insert(Slot::of(&action)) {
                 begun(&mut self.model, now, &action);
                 let loads = match &action {
@@ -203,6 +204,20 @@ impl Machine {
         let rested = |last: Moment| self.kernel.now.since(last) >= self.rules.nudge_every;
         assert!(asked || blocker.nudges.last.is_none_or(rested));
         assert!(!seen.uid.is_some_and(|uid| self.rules.exclude.uids.contains(&uid)));
+    }
+
+    /// Before a force somebody looked whom it goes over, or tried for two seconds.
+    fn check_force(&self, action: &Action) {
+        let Action::Force { patch, .. } = action else {
+            return;
+        };
+        let asked = self.model.force_asked(patch).expect("nobody asked for force");
+        let transition = self
+            .model
+            .transition_of(patch)
+            .expect("a force outside of a transition");
+        let waited = self.kernel.now.since(asked.max(transition.started));
+        assert!(transition.seen_since(asked) || waited == Millis(2_000), "{waited}");
     }
 
     /// Asks for something.
