@@ -70,8 +70,16 @@ fn excluded(blocker: &Blocker, exclude: &Exclusions) -> Option<NotNudged> {
     if exclude.comms.iter().any(|p| matches(p, &seen.comm)) {
         return Some(NotNudged(format!("{} is excluded by livepatchd.toml", seen.comm)));
     }
-    let uid = seen.uid.filter(|uid| exclude.uids.contains(uid))?;
-    Some(NotNudged(format!("user {uid} is excluded by livepatchd.toml")))
+    match seen.uid {
+        Some(uid) if exclude.uids.contains(&uid) => {
+            Some(NotNudged(format!("user {uid} is excluded by livepatchd.toml")))
+        }
+        // it may be one of them
+        None if !exclude.uids.is_empty() => Some(NotNudged(
+            "its user is not known, and livepatchd.toml excludes some".into(),
+        )),
+        Some(_) | None => None,
+    }
 }
 
 fn matches(pattern: &str, text: &str) -> bool {

@@ -203,7 +203,8 @@ impl Machine {
         assert!(asked || blocker.nudges.tried < self.rules.nudge_limit);
         let rested = |last: Moment| self.kernel.now.since(last) >= self.rules.nudge_every;
         assert!(asked || blocker.nudges.last.is_none_or(rested));
-        assert!(!seen.uid.is_some_and(|uid| self.rules.exclude.uids.contains(&uid)));
+        let uids = &self.rules.exclude.uids;
+        assert!(uids.is_empty() || seen.uid.is_some_and(|uid| !uids.contains(&uid)));
     }
 
     /// Before a force somebody looked whom it goes over, or tried for two seconds.

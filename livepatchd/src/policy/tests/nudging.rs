@@ -89,6 +89,20 @@ fn excluded_units_users_and_names_are_left_alone() {
 }
 
 #[test]
+fn a_task_whose_user_is_not_known_may_be_of_one_that_is_excluded() {
+    for (uids, nudges) in [(vec![33], 0), (vec![], 1)] {
+        let mut m = Machine::new();
+        m.rules.exclude.uids = uids;
+        let mut unknown = Task::reader(812);
+        unknown.seen.uid = None;
+        m.kernel.add(unknown);
+        m.apply("lp");
+        m.run_for(5_000);
+        assert_eq!(m.kernel.nudged.len(), nudges);
+    }
+}
+
+#[test]
 fn a_job_without_nudges_nudges_nobody_until_somebody_asks() {
     let mut m = Machine::new();
     m.kernel.add(Task::reader(812));
