@@ -17,7 +17,7 @@ pub mod unload;
 
 use std::os::fd::BorrowedFd;
 
-use nudge::Nudger;
+use nudge::{Aim, Nudger};
 
 use crate::{
     model::{fact::Outcome, module::ModuleFacts, place::Places},
@@ -80,11 +80,27 @@ impl Executor {
                 patch: patch.clone(),
                 result: unload::unload(patch, log),
             },
-            Action::Nudge { patch, key, tgid, comm } => Outcome::Nudged {
-                patch: patch.clone(),
-                key: *key,
-                result: self.nudger.nudge(*key, *tgid, comm).map_err(|why| why.to_string()),
-            },
+            Action::Nudge {
+                core,
+                direction,
+                patch,
+                key,
+                tgid,
+                comm,
+            } => {
+                let aim = Aim {
+                    core: *core,
+                    direction: *direction,
+                    key: *key,
+                    tgid: *tgid,
+                    comm,
+                };
+                Outcome::Nudged {
+                    patch: patch.clone(),
+                    key: *key,
+                    result: self.nudger.nudge(aim).map_err(|why| why.to_string()),
+                }
+            }
         })
     }
 }

@@ -37,7 +37,7 @@ pub use self::{
     introspection::files as introspection_files,
     job::JobProxy,
     manager::ManagerProxy,
-    options::AskedOptions,
+    options::{AskedOptions, AtDeadline},
     patch::PatchProxy,
     path::{MANAGER, NAME, of_job, of_patch},
     polkit::{ACTIONS, Action, Authorised, Authority, Force, Manage, Nudge, ReadStacks},

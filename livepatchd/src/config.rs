@@ -47,6 +47,7 @@ struct File {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct TransitionSection {
     timeout: Span,
+    #[serde(deserialize_with = "without_force")]
     on_timeout: OnTimeout,
     stall_after: Span,
 }
@@ -97,6 +98,17 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_span(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// What happens at the deadline of jobs that do not say. Force is no default: who may only manage would force by saying
+/// nothing but a short time-out, and each force is a decision of its own.
+fn without_force<'de, D: Deserializer<'de>>(deserializer: D) -> Result<OnTimeout, D::Error> {
+    match OnTimeout::deserialize(deserializer)? {
+        OnTimeout::Force => Err(D::Error::custom(
+            "\"force\" is asked for job by job: livepatchctl apply --on-timeout force --yes; write \"reverse\" or \"keep\"",
+        )),
+        other => Ok(other),
     }
 }
 
@@ -220,6 +232,7 @@ mod tests {
             ("[transition]\ntimeout = \"soon\"", "line 2", "soon"),
             ("[transition]\ntimeout = \"0s\"", "line 2", "range"),
             ("[transition]\n\non-timeout = \"panic\"", "line 3", "panic"),
+            ("[transition]\non-timeout = \"force\"", "line 2", "job by job"),
             ("[nudge]\nlimit = -1", "line 2", "-1"),
             ("[nudge\n", "line 1", ""),
         ] {

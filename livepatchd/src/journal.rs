@@ -18,6 +18,8 @@ use crate::model::{
     patch::{PatchName, PatchState},
     reason::phrase,
     task::Blocker,
+    time::Moment,
+    transition::Transition,
 };
 
 /// Stable message ids.
@@ -193,13 +195,14 @@ pub fn tell_force_evidence(patch: &PatchName, model: &Model) {
     let Some(transition) = model.transition_of(patch) else {
         return;
     };
-    let (pending, total) = (transition.pending(), transition.total);
+    let asked = model.force_asked(patch).unwrap_or_default();
     warn!(
         MESSAGE_ID = message_id::FORCE_EVIDENCE,
         LIVEPATCH_PATCH = %patch,
-        LIVEPATCH_PENDING = pending,
-        LIVEPATCH_TOTAL = total,
-        "{patch}: about to be forced with {pending} of {total} tasks pending"
+        LIVEPATCH_PENDING = transition.pending(),
+        LIVEPATCH_TOTAL = transition.total,
+        "{patch}: about to be forced {}",
+        forced_over(transition, asked)
     );
     for blocker in transition.blockers.values() {
         let stack = blocker.sighting.stack.join("\n");
@@ -214,6 +217,19 @@ pub fn tell_force_evidence(patch: &PatchName, model: &Model) {
             "{patch}: forced over {}",
             sentence(blocker)
         );
+    }
+}
+
+/// Over how many tasks, or that this is not known.
+fn forced_over(transition: &Transition, asked: Moment) -> String {
+    let (pending, total) = (transition.pending(), transition.total);
+    match transition.last_seen {
+        Some(seen) if seen >= asked => format!("with {pending} of {total} tasks pending"),
+        Some(seen) => format!(
+            "over tasks that could not be looked at; {} before that was asked for, {pending} of {total} were pending",
+            asked.since(seen)
+        ),
+        None => "over tasks that could not be looked at".to_owned(),
     }
 }
 
@@ -314,6 +330,27 @@ fn tell_job_end(job: &Job) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::model::{
+        patch::Direction,
+        testing::{name, sighting},
+        transition::Rounds,
+    };
+
+    #[test]
+    fn a_force_over_tasks_that_nobody_looked_at_says_so() {
+        let mut transition = Transition::new(name("lp"), Direction::Patching, Moment(0));
+        let told = |t: &Transition| forced_over(t, Moment(5_000));
+        assert_eq!(told(&transition), "over tasks that could not be looked at");
+        transition.scanned(Moment(4_000), vec![sighting(812)], 243, &Rounds::default(), &[]);
+        assert_eq!(
+            told(&transition),
+            "over tasks that could not be looked at; 1.0 s before that was asked for, 1 of 243 were pending"
+        );
+        transition.scanned(Moment(5_000), vec![sighting(812)], 243, &Rounds::default(), &[]);
+        assert_eq!(told(&transition), "with 1 of 243 tasks pending");
+    }
+
     #[test]
     fn every_message_id_is_explained_in_the_catalog() {
         let catalog = include_str!("../../systemd/livepatchd.catalog");

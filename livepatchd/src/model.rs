@@ -12,6 +12,7 @@
 
 pub mod change;
 pub mod fact;
+pub mod freezer;
 mod freshness;
 pub mod job;
 mod jobs;
@@ -211,6 +212,12 @@ impl Model {
         running.find(|j| j.patch == *patch)
     }
 
+    /// Since when force is asked for, for this patch.
+    pub fn force_asked(&self, patch: &PatchName) -> Option<Moment> {
+        let jobs = self.jobs.values().filter(|j| j.patch == *patch);
+        jobs.filter_map(|j| j.force).min()
+    }
+
     /// Modules to be unloaded.
     pub fn leaving(&self) -> impl Iterator<Item = (&PatchName, Leaving)> {
         self.leaving.iter().map(|(name, l)| (name, *l))
@@ -285,8 +292,11 @@ impl Model {
                 let begun = self.nudging.remove(&key).filter(|b| b.patch == patch);
                 let transition = self.transitions.values_mut().find(|t| t.patch == patch);
                 let blocker = match transition {
-                    Some(t) => t.nudged(now, key, begun),
-                    None => begun.map(|b| b.nudged(now)),
+                    Some(t) => t.nudged(now, key, begun, result.is_ok()),
+                    None => begun.map(|b| Blocker {
+                        nudges: b.nudges.and(now, result.is_ok()),
+                        ..b
+                    }),
                 };
                 let told = blocker.map(Box::new);
                 told.map(|blocker| Change::Nudged { blocker, result })

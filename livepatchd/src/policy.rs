@@ -32,8 +32,13 @@ const LIST_EVERY: Millis = Millis(250);
 const SCAN_EVERY: Millis = Millis(250);
 /// How often they are looked at in a transition that has been stuck for a while: the kernel tries once a second.
 const SCAN_EVERY_WHEN_STUCK: Millis = Millis(1_000);
+/// How old a sight of the pending tasks may be for a nudge: who was pending longer ago may have moved since, and sleep
+/// where nobody has to be woken.
+const FRESH: Millis = Millis(50);
 /// How long a transition may be without progress before it counts as stuck for a while.
 const STUCK: Millis = Millis(5_000);
+/// How long a force waits for a last look at the tasks that it goes over: looking may be impossible.
+const EVIDENCE: Millis = Millis(2_000);
 /// How long a patch may be listed without being in use before we stop waiting for it to come or go.
 const SETTLES_WITHIN: Millis = Millis(5_000);
 
@@ -51,7 +56,7 @@ impl Decision {
         self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
     }
 
-    /// `action`, once even if several jobs want it.
+    /// `action`, once even if it is wanted for several reasons.
     fn act(&mut self, action: Action) {
         if !self.actions.contains(&action) {
             self.actions.push(action);
@@ -61,7 +66,7 @@ impl Decision {
     /// `action` if `due` has come, else a wake-up then.
     fn at(&mut self, now: Moment, due: Moment, action: Action) {
         if due <= now {
-            self.actions.push(action);
+            self.act(action);
         } else {
             self.wake(due);
         }
@@ -77,7 +82,7 @@ pub fn decide(model: &Model, rules: &Rules, now: Moment) -> Decision {
     }
     for (core, transition) in model.transitions() {
         scan(model, core, transition, now, &mut decision);
-        nudge_blockers(model, transition, rules, now, &mut decision);
+        nudge_blockers(model, core, transition, rules, now, &mut decision);
         if transition.pending() > 0 && !transition.stalled {
             decision.wake((transition.last_progress + rules.stall_after).max(now + TICK));
         }
@@ -158,9 +163,10 @@ fn advance(model: &Model, job: &Job, now: Moment, decision: &mut Decision) {
             if model.is_behind(job.core) {
                 return;
             }
-            if job.force && patch.state.direction() == Some(job.target) {
-                let (core, patch) = (job.core, job.patch.clone());
-                decision.act(Action::Force { core, patch });
+            if let Some(asked) = job.force
+                && patch.state.direction() == Some(job.target)
+            {
+                force(model, job, asked, now, decision);
             }
             let wrong_way = match job.target {
                 Direction::Patching => patch.state == PatchState::Disabling,
@@ -178,36 +184,75 @@ fn advance(model: &Model, job: &Job, now: Moment, decision: &mut Decision) {
     }
 }
 
+/// Forces once it is known over whom, or cannot be known.
+fn force(model: &Model, job: &Job, asked: Moment, now: Moment, decision: &mut Decision) {
+    let Some(transition) = model.transition_of(&job.patch) else {
+        return;
+    };
+    let until = asked.max(transition.started) + EVIDENCE;
+    if transition.seen_since(asked) || until <= now {
+        let (core, patch) = (job.core, job.patch.clone());
+        decision.act(Action::Force { core, patch });
+    } else {
+        look(model, job.core, transition, decision);
+        decision.wake(until);
+    }
+}
+
 fn scan(model: &Model, core: Core, transition: &Transition, now: Moment, decision: &mut Decision) {
+    decision.at(now, transition.scan_by, scan_of(model, core, transition));
+}
+
+fn scan_of(model: &Model, core: Core, transition: &Transition) -> Action {
     let functions = model.patch(&transition.patch).map(|p| p.functions.clone());
-    let scan = Action::Scan {
+    Action::Scan {
         core,
         patch: transition.patch.clone(),
         direction: transition.direction,
         functions: functions.unwrap_or_default(),
-    };
-    decision.at(now, transition.scan_by, scan);
+    }
 }
 
-fn nudge_blockers(model: &Model, transition: &Transition, rules: &Rules, now: Moment, decision: &mut Decision) {
-    let job = model.running_job(&transition.patch);
+/// A scan out of turn. One that is on its way, or came to nothing, is not asked for again before its time.
+fn look(model: &Model, core: Core, transition: &Transition, decision: &mut Decision) {
+    if transition.last_seen >= transition.last_scan {
+        decision.act(scan_of(model, core, transition));
+    }
+}
+
+fn nudge_blockers(
+    model: &Model,
+    core: Core,
+    transition: &Transition,
+    rules: &Rules,
+    now: Moment,
+    decision: &mut Decision,
+) {
     for blocker in transition.blockers.values() {
         let asked = transition.nudge_now.contains(&blocker.sighting.key);
-        if !asked && nudge::refused(blocker, rules, job).is_some() || asked && eligible(blocker, rules).is_err() {
+        if !asked && nudge::refused(blocker, rules, transition).is_some() || asked && eligible(blocker, rules).is_err()
+        {
             continue;
         }
-        let due = match blocker.last_nudge {
+        let due = match blocker.nudges.last {
             _ if asked => now,
             None => blocker.first_seen + rules.nudge_after,
             Some(last) => last + rules.nudge_every,
         };
-        let nudge = Action::Nudge {
-            patch: transition.patch.clone(),
-            key: blocker.sighting.key,
-            tgid: blocker.sighting.tgid,
-            comm: blocker.sighting.comm.clone(),
-        };
-        decision.at(now, due, nudge);
+        if due > now {
+            decision.wake(due);
+        } else if transition.last_seen.is_some_and(|seen| seen + FRESH >= now) {
+            decision.actions.push(Action::Nudge {
+                core,
+                direction: transition.direction,
+                patch: transition.patch.clone(),
+                key: blocker.sighting.key,
+                tgid: blocker.sighting.tgid,
+                comm: blocker.sighting.comm.clone(),
+            });
+        } else {
+            look(model, core, transition, decision);
+        }
     }
 }
 

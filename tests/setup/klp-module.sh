@@ -10,7 +10,7 @@ set -eu
 
 source=$tests_dir/../klp-module
 # What modules are made of; the scripts of the tests are not.
-parts="Kbuild Makefile klp_rs_main.rs engine include kernel_api pure samples tests/modules tests/storm.c"
+parts="Kbuild Makefile klp_rs_main.rs engine include kernel_api pure samples tests/modules tests/compat tests/storm.c"
 
 release=$("$setup_dir/kernel.sh" "$1")
 root=$("$setup_dir/build-root.sh")

@@ -10,6 +10,9 @@
 //! moment. Should it be quicker all the same, the process stops until SIGCONT some microseconds later, its other threads
 //! wake too, and its parent may be told so. A handler for SIGCONT runs in either case.
 //!
+//! **Why only pending threads.** Policy decides by what was seen some milliseconds ago. A thread that has moved since may
+//! sleep in any system call, which would fail with EINTR for nothing; so its patch state is read again too.
+//!
 //! **Why only interruptible sleepers.** SIGCONT ends every stop of the process, also one that somebody else asked for.
 //! A stop in force or on its way wakes all interruptible sleepers of the process (`do_signal_stop`), so a thread that is
 //! seen asleep interruptibly, with no stop signal pending, belongs to a process that nobody is stopping. Right before
@@ -48,6 +51,7 @@ use super::{
     target::{Glimpse, Gone, Target},
 };
 use crate::model::{
+    patch::{Core, Direction},
     place::Places,
     task::{Scheduling, TaskClass, TaskKey},
 };
@@ -83,6 +87,21 @@ impl fmt::Display for NotNudged {
     }
 }
 
+/// Which thread is to be nudged, and for the sake of which transition.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim<'a> {
+    /// The core of the transition.
+    pub core: Core,
+    /// Where it goes.
+    pub direction: Direction,
+    /// The thread.
+    pub key: TaskKey,
+    /// Its process.
+    pub tgid: u32,
+    /// Its name, for the record.
+    pub comm: &'a str,
+}
+
 /// Nudges, one at a time: two in one process would take each other's SIGSTOP for a stranger's.
 #[derive(Debug)]
 pub struct Nudger {
@@ -101,32 +120,25 @@ impl Nudger {
         }
     }
 
-    /// Nudges this thread of this process, if it is still the same and asleep.
-    pub fn nudge(&self, key: TaskKey, tgid: u32, comm: &str) -> Result<(), NotNudged> {
-        never(key.tid, tgid)?;
+    /// Nudges this thread of this process, if it is still the same, pending and asleep.
+    pub fn nudge(&self, aim: Aim<'_>) -> Result<(), NotNudged> {
+        never(aim.key.tid, aim.tgid)?;
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let target = Target::open(&self.places.proc, key, tgid).map_err(|err| match err {
+        let target = Target::open(&self.places.proc, aim.key, aim.tgid).map_err(|err| match err {
             Errno::SRCH | Errno::NOENT => NotNudged::Gone,
             err => NotNudged::NotSent(err.to_string()),
         })?;
-        self.nudge_target(&target, key, tgid, comm, &turn)
+        self.nudge_target(&target, aim, &turn)
     }
 
-    fn nudge_target(
-        &self,
-        target: &Target,
-        key: TaskKey,
-        tgid: u32,
-        comm: &str,
-        _turn: &MutexGuard<'_, ()>,
-    ) -> Result<(), NotNudged> {
+    fn nudge_target(&self, target: &Target, aim: Aim<'_>, _turn: &MutexGuard<'_, ()>) -> Result<(), NotNudged> {
         // before the record is made: most refusals need none
-        check(target)?;
-        let record = Open::create(&self.places, &self.boot, key, tgid, comm)
+        self.check(target, aim)?;
+        let record = Open::create(&self.places, &self.boot, aim.key, aim.tgid, aim.comm)
             .map_err(|err| NotNudged::NoRecord(err.to_string()))?;
         fault::at(Step::NudgePrepared);
         let undisturbed = Undisturbed::begin();
-        let ready = check(target).and_then(|()| {
+        let ready = self.check(target, aim).and_then(|()| {
             record
                 .set(Phase::Sending)
                 .map_err(|err| NotNudged::NoRecord(err.to_string()))
@@ -143,6 +155,38 @@ impl Nudger {
         fault::at(Step::NudgeDone);
         record.remove();
         result
+    }
+
+    /// What must be seen of it at the last moment. The state comes last: it is the one that changes all the time.
+    fn check(&self, target: &Target, aim: Aim<'_>) -> Result<(), NotNudged> {
+        let pending = target.is_pending(&self.places, aim.core, aim.direction);
+        let frozen = target.is_frozen(&self.places);
+        let Glimpse { stat, status } = target.look().map_err(|Gone| NotNudged::Gone)?;
+        match stat.class(status.tgid) {
+            TaskClass::User => {}
+            TaskClass::Kthread => return Err(NotNudged::Never("it is a kernel thread")),
+            TaskClass::IoWorker => return Err(NotNudged::Never("it is a worker of the kernel's in a user process")),
+            TaskClass::Init | TaskClass::Idle => return Err(NotNudged::Never("it is PID 1")),
+        }
+        if !pending {
+            return Err(NotNudged::NotNow("it has moved"));
+        }
+        if frozen {
+            return Err(NotNudged::NotNow("its cgroup is frozen"));
+        }
+        if status.tracer != 0 {
+            return Err(NotNudged::NotNow("it is traced"));
+        }
+        if status.stop_pending() {
+            return Err(NotNudged::NotNow("somebody else is stopping it"));
+        }
+        match stat.scheduling() {
+            Scheduling::Interruptible => Ok(()),
+            Scheduling::Stopped | Scheduling::TracedStop => Err(NotNudged::NotNow("somebody else stopped it")),
+            Scheduling::Dead => Err(NotNudged::Gone),
+            Scheduling::Running => Err(NotNudged::NotNow("it is no longer asleep")),
+            Scheduling::Uninterruptible => Err(NotNudged::NotNow("it sleeps where no signal reaches it")),
+        }
     }
 }
 
@@ -170,30 +214,6 @@ fn never(thread: u32, process: u32) -> Result<(), NotNudged> {
         Err(NotNudged::Never("it is this daemon itself"))
     } else {
         Ok(())
-    }
-}
-
-/// What must be seen of it at the last moment.
-fn check(target: &Target) -> Result<(), NotNudged> {
-    let Glimpse { stat, status } = target.look().map_err(|Gone| NotNudged::Gone)?;
-    match stat.class(status.tgid) {
-        TaskClass::User => {}
-        TaskClass::Kthread => return Err(NotNudged::Never("it is a kernel thread")),
-        TaskClass::IoWorker => return Err(NotNudged::Never("it is a worker of the kernel's in a user process")),
-        TaskClass::Init | TaskClass::Idle => return Err(NotNudged::Never("it is PID 1")),
-    }
-    if status.tracer != 0 {
-        return Err(NotNudged::NotNow("it is traced"));
-    }
-    if status.stop_pending() {
-        return Err(NotNudged::NotNow("somebody else is stopping it"));
-    }
-    match stat.scheduling() {
-        Scheduling::Interruptible => Ok(()),
-        Scheduling::Stopped | Scheduling::TracedStop => Err(NotNudged::NotNow("somebody else stopped it")),
-        Scheduling::Dead => Err(NotNudged::Gone),
-        Scheduling::Running => Err(NotNudged::NotNow("it is no longer asleep")),
-        Scheduling::Uninterruptible => Err(NotNudged::NotNow("it sleeps where no signal reaches it")),
     }
 }
 

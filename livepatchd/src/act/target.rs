@@ -19,6 +19,9 @@ use rustix::{
 };
 
 use crate::model::{
+    freezer::{self, FreezerFile},
+    patch::{Core, Direction},
+    place::Places,
     proc_text::{Stat, Status},
     task::TaskKey,
 };
@@ -87,6 +90,25 @@ impl Target {
         let stat = read("stat").as_deref().and_then(Stat::parse).ok_or(Gone)?;
         let same = stat.tid == self.key.tid && stat.start_ticks == self.key.start_ticks && status.tgid == self.tgid;
         same.then_some(Glimpse { stat, status }).ok_or(Gone)
+    }
+
+    /// Whether the kernel shows that it has yet to move in this direction. A task in no transition, one whose state
+    /// cannot be read, and one of a core that shows none is not known to wait for anything.
+    pub(super) fn is_pending(&self, places: &Places, core: Core, direction: Direction) -> bool {
+        let file = places.patch_state(core, self.tgid, self.key.tid);
+        let text = file.and_then(|file| fs::read_to_string(file).ok());
+        let state = text.and_then(|text| text.trim().parse::<i32>().ok());
+        // neither idle (-1) nor there
+        state.is_some_and(|state| state >= 0 && state != i32::from(direction.enabled()))
+    }
+
+    /// Whether its cgroup is frozen or freezing.
+    pub(super) fn is_frozen(&self, places: &Places) -> bool {
+        let Ok(cgroup) = fs::read_to_string(self.task_dir.join("cgroup")) else {
+            return false;
+        };
+        let says = |file: &FreezerFile| fs::read_to_string(&file.path).is_ok_and(|text| file.says_frozen(&text));
+        freezer::files(places, &cgroup).iter().any(says)
     }
 
     /// The number of the signal that stopped its process; 0 if it is not stopped, if the kernel does not tell (before

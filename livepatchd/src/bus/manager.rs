@@ -15,7 +15,7 @@ use super::{
     board::Board,
     error::{Error, Result},
     incoming::{self, Call, Incoming},
-    options::AskedOptions,
+    options::Said,
     path,
     polkit::{Action, Authorised, Authority, ReadStacks},
     record::{BlockerRecord, PatchRecord},
@@ -112,7 +112,8 @@ impl Manager {
         self.apply_with(patch, HashMap::new(), connection, header).await
     }
 
-    /// Apply with options: "timeout" (t, milliseconds), "on-timeout" (s: reverse, keep, force), "nudge" (b).
+    /// Apply with options: "timeout" (t, milliseconds), "on-timeout" (s: reverse, keep, force), "nudge" (b). To
+    /// ask for force at the deadline takes the authorisation to force, besides that to apply.
     async fn apply_with(
         &self,
         patch: String,
@@ -120,9 +121,10 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath> {
-        let options = AskedOptions::parse(&options)?;
+        let said = Said::parse(&options)?;
         // first, so that nobody learns by the error which files exist
         let by = self.desk.authorise(connection, &header).await?;
+        let options = said.authorised(&self.desk, connection, &header).await?;
         let call = Incoming::Apply {
             path: incoming::module_path(&patch)?,
             options,
@@ -140,9 +142,10 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath> {
-        let options = AskedOptions::parse(&options)?;
+        let said = Said::parse(&options)?;
         let name = incoming::expected_name(&name)?;
         let by = self.desk.authorise(connection, &header).await?;
+        let options = said.authorised(&self.desk, connection, &header).await?;
         let module = module.into();
         let call = Incoming::ApplyFd {
             module,
@@ -171,8 +174,9 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<OwnedObjectPath> {
-        let options = AskedOptions::parse(&options)?;
+        let said = Said::parse(&options)?;
         let by = self.desk.authorise(connection, &header).await?;
+        let options = said.authorised(&self.desk, connection, &header).await?;
         let patch = incoming::patch_name(&patch)?;
         let call = Incoming::Revert { patch, options, by };
         self.desk.start(call).await

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The `a{sv}` options of `ApplyWith`, `ApplyFd` and `RevertWith`. Not the defaults: those are the configuration's.
 //!
-//! Invariant: a key that is not known or whose value has another type is refused by name, never ignored.
+//! Invariants: a key that is not known or whose value has another type is refused by name, never ignored. Whoever holds
+//! options that force at the deadline holds the proof that the caller may force.
 
 use std::collections::HashMap;
 
-use zbus::{OwnedVariant, Variant, fdo};
+use zbus::{Connection, OwnedVariant, Variant, fdo, message::Header};
 
+use super::{
+    error::Result,
+    manager::Desk,
+    polkit::{self, Authorised},
+};
 use crate::{
     model::{
         job::{JobOptions, OnTimeout},
@@ -15,34 +21,75 @@ use crate::{
     policy::rules::Rules,
 };
 
-/// What a caller asked for; `None` leaves it to the configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a caller asked for and may have; `None` leaves it to the configuration, which never forces.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct AskedOptions {
     /// `timeout` (`t`, milliseconds, at least 1).
     pub timeout: Option<Millis>,
     /// `on-timeout` (`s`: `reverse`, `keep` or `force`).
-    pub on_timeout: Option<OnTimeout>,
+    pub on_timeout: Option<AtDeadline>,
     /// `nudge` (`b`).
     pub nudge: Option<bool>,
 }
 
+/// `on-timeout` of a caller who may have it.
+#[derive(Clone, Copy, Debug)]
+pub enum AtDeadline {
+    /// `reverse`.
+    Reverse,
+    /// `keep`.
+    Keep,
+    /// `force`: to say it beforehand is to force.
+    Force(Authorised<polkit::Force>),
+}
+
 impl AskedOptions {
+    /// The options of the job: what was asked for, and the rules for the rest.
+    pub fn or(self, rules: &Rules) -> JobOptions {
+        let Self {
+            timeout,
+            on_timeout,
+            nudge,
+        } = self;
+        let on_timeout = on_timeout.map(|at_deadline| match at_deadline {
+            AtDeadline::Reverse => OnTimeout::Reverse,
+            AtDeadline::Keep => OnTimeout::Keep,
+            AtDeadline::Force(_by) => OnTimeout::Force,
+        });
+        JobOptions {
+            timeout: timeout.unwrap_or(rules.timeout),
+            on_timeout: on_timeout.unwrap_or(rules.on_timeout),
+            // whether there are nudges at all is looked up whenever one is due
+            nudge: nudge.unwrap_or(true),
+        }
+    }
+}
+
+/// What a message says, whoever sent it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    timeout: Option<Millis>,
+    on_timeout: Option<OnTimeout>,
+    nudge: Option<bool>,
+}
+
+impl Said {
     /// Reads the options of a call.
-    pub fn parse(options: &HashMap<String, OwnedVariant>) -> fdo::Result<Self> {
-        let mut asked = Self::default();
+    pub(super) fn parse(options: &HashMap<String, OwnedVariant>) -> fdo::Result<Self> {
+        let mut said = Self::default();
         for (key, value) in options {
             match (key.as_str(), &**value) {
                 ("timeout", Variant::U64(0)) => {
                     return Err(invalid("option \"timeout\" must be at least 1 millisecond"));
                 }
-                ("timeout", Variant::U64(ms)) => asked.timeout = Some(Millis(*ms)),
+                ("timeout", Variant::U64(ms)) => said.timeout = Some(Millis(*ms)),
                 ("on-timeout", Variant::Str(word)) => {
-                    asked.on_timeout = Some(
+                    said.on_timeout = Some(
                         OnTimeout::parse(word)
                             .ok_or_else(|| invalid("option \"on-timeout\" must be reverse, keep or force"))?,
                     );
                 }
-                ("nudge", Variant::Bool(nudge)) => asked.nudge = Some(*nudge),
+                ("nudge", Variant::Bool(nudge)) => said.nudge = Some(*nudge),
                 ("timeout", other) => return Err(wrong_type("timeout", "t", other)),
                 ("on-timeout", other) => return Err(wrong_type("on-timeout", "s", other)),
                 ("nudge", other) => return Err(wrong_type("nudge", "b", other)),
@@ -54,21 +101,32 @@ impl AskedOptions {
                 }
             }
         }
-        Ok(asked)
+        Ok(said)
     }
 
-    /// The options of the job: what was asked for, and the rules for the rest.
-    pub fn or(self, rules: &Rules) -> JobOptions {
+    /// The options, if the caller may have them; only force needs more than the call itself.
+    pub(super) async fn authorised(
+        self,
+        desk: &Desk,
+        connection: &Connection,
+        header: &Header<'_>,
+    ) -> Result<AskedOptions> {
         let Self {
             timeout,
             on_timeout,
             nudge,
         } = self;
-        JobOptions {
-            timeout: timeout.unwrap_or(rules.timeout),
-            on_timeout: on_timeout.unwrap_or(rules.on_timeout),
-            nudge: nudge.unwrap_or(rules.nudge),
-        }
+        let on_timeout = match on_timeout {
+            None => None,
+            Some(OnTimeout::Reverse) => Some(AtDeadline::Reverse),
+            Some(OnTimeout::Keep) => Some(AtDeadline::Keep),
+            Some(OnTimeout::Force) => Some(AtDeadline::Force(desk.authorise(connection, header).await?)),
+        };
+        Ok(AskedOptions {
+            timeout,
+            on_timeout,
+            nudge,
+        })
     }
 }
 
@@ -87,7 +145,7 @@ fn wrong_type(key: &str, expected: &str, value: &Variant<'_>) -> fdo::Error {
 mod tests {
     use super::*;
 
-    fn parse(options: Vec<(&str, Variant<'static>)>) -> Result<AskedOptions, String> {
+    fn parse(options: Vec<(&str, Variant<'static>)>) -> std::result::Result<Said, String> {
         let options = options
             .into_iter()
             .map(|(key, value)| {
@@ -95,13 +153,31 @@ mod tests {
                 (key.to_owned(), value)
             })
             .collect();
-        AskedOptions::parse(&options).map_err(|error| error.to_string())
+        Said::parse(&options).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_option_is_read() {
+        let said = parse(vec![
+            ("timeout", 10_u64.into()),
+            ("nudge", false.into()),
+            ("on-timeout", "force".into()),
+        ]);
+        let said = said.expect("valid");
+        assert_eq!(
+            (said.timeout, said.nudge, said.on_timeout),
+            (Some(Millis(10)), Some(false), Some(OnTimeout::Force))
+        );
     }
 
     #[test]
     fn what_is_not_asked_for_is_left_to_the_rules() {
-        let asked = parse(vec![("timeout", 10_u64.into()), ("nudge", false.into())]);
-        let options = asked.expect("valid").or(&Rules::default());
+        let asked = AskedOptions {
+            timeout: Some(Millis(10)),
+            nudge: Some(false),
+            on_timeout: None,
+        };
+        let options = asked.or(&Rules::default());
         assert_eq!(options.timeout, Millis(10));
         assert!(!options.nudge);
         assert_eq!(options.on_timeout, Rules::default().on_timeout);

@@ -64,7 +64,7 @@ actions! {
 }
 
 /// The proof that the caller of a message may do `A`. Only [`Authority::authorise`] makes one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Authorised<A> {
     uid: u32,
     action: PhantomData<A>,

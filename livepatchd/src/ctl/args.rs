@@ -96,6 +96,9 @@ pub(super) struct How {
     /// What then [default: the daemon's configuration]
     #[arg(long, value_name = "WHAT")]
     pub(super) on_timeout: Option<AtTimeout>,
+    /// Yes to --on-timeout force, although it may crash the kernel
+    #[arg(long)]
+    pub(super) yes: bool,
     /// Nudge nobody
     #[arg(long)]
     pub(super) no_nudge: bool,

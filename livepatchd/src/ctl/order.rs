@@ -6,7 +6,7 @@ use std::{collections::HashMap, path::Path};
 use zbus::{OwnedObjectPath, Variant};
 
 use super::{
-    args::{How, Wait},
+    args::{AtTimeout, How, Wait},
     client::Client,
     exit::{Exit, Failure},
     output::Output,
@@ -15,13 +15,15 @@ use super::{
 
 /// Loads a patch.
 pub(super) async fn apply(client: &Client, output: Output, patch: &str, how: How) -> Result<Exit, Failure> {
+    let options = options(&how)?;
     let patch = absolute(patch)?;
-    start(client, output, how.wait, "ApplyWith", &(patch, options(&how))).await
+    start(client, output, how.wait, "ApplyWith", &(patch, options)).await
 }
 
 /// Disables and unloads a patch.
 pub(super) async fn revert(client: &Client, output: Output, patch: &str, how: How) -> Result<Exit, Failure> {
-    start(client, output, how.wait, "RevertWith", &(patch, options(&how))).await
+    let options = options(&how)?;
+    start(client, output, how.wait, "RevertWith", &(patch, options)).await
 }
 
 /// Reverses a transition.
@@ -44,9 +46,9 @@ pub(super) async fn force(
     wait: Wait,
 ) -> Result<Exit, Failure> {
     if !yes {
-        let message = "force ends the transition although tasks still use the old functions: this can crash or corrupt";
-        let advice = "if you must: livepatchctl force --yes, and reboot soon; otherwise: livepatchctl cancel";
-        return Err(Failure::new(Exit::Usage, message).advise(advice));
+        return Err(unsure(
+            "if you must: livepatchctl force --yes, and reboot soon; otherwise: livepatchctl cancel",
+        ));
     }
     let patch = client.patch_or_transition(patch).await?;
     start(client, output, wait, "Force", &patch).await
@@ -72,13 +74,24 @@ where
     Ok(Exit::Done)
 }
 
-fn options(how: &How) -> HashMap<&'static str, Variant<'static>> {
+fn unsure(advice: &str) -> Failure {
+    let message = "force ends the transition although tasks still use the old functions: this can crash or corrupt";
+    Failure::new(Exit::Usage, message).advise(advice)
+}
+
+fn options(how: &How) -> Result<HashMap<&'static str, Variant<'static>>, Failure> {
     let How {
         timeout,
         on_timeout,
+        yes,
         no_nudge,
         wait: _,
     } = how;
+    if matches!(on_timeout, Some(AtTimeout::Force)) && !yes {
+        return Err(unsure(
+            "if you must: --on-timeout force --yes, and reboot soon; otherwise: --on-timeout reverse",
+        ));
+    }
     let mut options = HashMap::new();
     if let Some(timeout) = timeout {
         options.insert("timeout", Variant::from(timeout.0));
@@ -89,7 +102,7 @@ fn options(how: &How) -> HashMap<&'static str, Variant<'static>> {
     if *no_nudge {
         options.insert("nudge", Variant::from(false));
     }
-    options
+    Ok(options)
 }
 
 /// A file's path as the daemon needs it: absolute, but with its symbolic links, which are the daemon's to judge. A bare

@@ -105,7 +105,7 @@ mod tests {
             phase: JobPhase::Transition,
             target: Direction::Patching,
             begun: true,
-            force: false,
+            force: None,
             refused_writes: 0,
             verdict: None,
             result: None,

@@ -54,7 +54,7 @@ pub enum Change {
         comm: String,
         /// How long it held the transition back.
         after: Millis,
-        /// How often it was nudged.
+        /// How often it was nudged; tries that came to nothing do not count.
         nudges: u32,
     },
     /// A blocker was nudged, or could not be.

@@ -70,7 +70,7 @@ pub struct JobOptions {
     pub timeout: Millis,
     /// What then.
     pub on_timeout: OnTimeout,
-    /// Whether blockers are nudged.
+    /// Whether blockers are nudged, as far as the caller is asked.
     pub nudge: bool,
 }
 
@@ -150,8 +150,8 @@ pub struct Job {
     pub target: Direction,
     /// Whether the transition towards `target` was begun, by loading the module or by a write that the kernel took.
     pub begun: bool,
-    /// Whether it asks for force.
-    pub force: bool,
+    /// Since when it asks for force, if it does.
+    pub force: Option<Moment>,
     /// How many writes the kernel refused in this phase.
     pub refused_writes: u32,
     /// The result it will end with once the reversal (or the unloading) is over; `None` while all goes as asked.

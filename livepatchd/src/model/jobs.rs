@@ -7,7 +7,7 @@
 use super::{
     Model,
     change::Change,
-    job::{Job, JobId, JobKind, JobPhase, JobResult, OnTimeout},
+    job::{Job, JobId, JobKind, JobOptions, JobPhase, JobResult, OnTimeout},
     patch::{
         Core, Direction, PatchName,
         PatchState::{self, Disabled, Disabling, Enabled, Enabling, Loaded},
@@ -21,6 +21,9 @@ use super::{
 const WRITE_TRIES: u32 = 3;
 /// A reversal has at least so long, however short the job's own time was: the kernel looks at tasks once a second.
 const REVERSAL_TIME: Millis = Millis(10_000);
+/// A force has at least so long: it waits for a last look at the tasks, and then the kernel's own core ends the transition
+/// at its next round, a second later at most.
+pub(super) const FORCE_TIME: Millis = Millis(10_000);
 /// Time for a module to be unloaded before the job ends without that.
 const UNLOAD_TIME: Millis = Millis(15_000);
 
@@ -68,12 +71,12 @@ impl Model {
     pub(super) fn job_forced(&mut self, core: Core, patch: &PatchName, result: Result<(), Refusal>) -> Vec<Change> {
         self.writing.remove(patch);
         self.freshness.entry(core).or_default().overtake();
-        let asked = |j: &&mut Job| j.is_moving() && j.patch == *patch && j.force;
+        let asked = |j: &&mut Job| j.is_moving() && j.patch == *patch && j.force.is_some();
         let jobs = self.jobs.values_mut().filter(asked);
         match result {
             Ok(()) => {
                 let granted = jobs.map(|job| {
-                    job.force = false;
+                    job.force = None;
                     Change::JobChanged(job.id)
                 });
                 let mut changes: Vec<_> = granted.collect();
@@ -116,10 +119,10 @@ impl Model {
                     changes.push(Change::JobChanged(job.id));
                 }
                 (JobPhase::Transition, OnTimeout::Force) => {
-                    job.force = true;
+                    job.force = Some(now);
                     // once: what force does not end, nothing does
                     job.options.on_timeout = OnTimeout::Keep;
-                    job.deadline = now + job.options.timeout;
+                    job.deadline = now + job.options.timeout.max(FORCE_TIME);
                     changes.push(Change::JobChanged(job.id));
                 }
                 (JobPhase::Transition, OnTimeout::Keep) => {
@@ -223,6 +226,11 @@ impl Model {
     }
 }
 
+/// How long a reversal may take.
+pub(super) fn reversal_time(options: JobOptions) -> Millis {
+    options.timeout.max(REVERSAL_TIME)
+}
+
 /// Where a job stands, by its patch's state.
 enum Standing {
     /// It goes on.
@@ -312,9 +320,9 @@ impl Job {
         self.phase = JobPhase::Reversing;
         self.target = self.target.reversed();
         self.begun = false;
-        self.force = false;
+        self.force = None;
         self.refused_writes = 0;
-        self.deadline = now + self.options.timeout.max(REVERSAL_TIME);
+        self.deadline = now + reversal_time(self.options);
     }
 
     /// Ends; what went wrong last is told after what went wrong first.

@@ -141,7 +141,9 @@ impl Model {
             return Vec::new();
         }
         let mut changes = Vec::new();
+        let mut wished = None;
         if let Some(mut old) = self.transitions.remove(&core) {
+            wished = Some((old.patch.clone(), old.nudge));
             changes.extend(old.ended(now));
             if self.patches.contains_key(&old.patch) {
                 changes.push(Change::PatchChanged(old.patch));
@@ -149,6 +151,8 @@ impl Model {
         }
         if let Some((patch, direction)) = target {
             let mut transition = Transition::new(patch.clone(), direction, now);
+            let unwished = wished.is_some_and(|(reversed, nudge)| reversed == patch && !nudge);
+            transition.nudge = !unwished && self.jobs_wish_nudges(&patch);
             if self.rounds.get(&core).is_some_and(|r| r.ended > 0) {
                 transition.scan_by = now;
             }

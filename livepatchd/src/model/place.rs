@@ -42,6 +42,15 @@ impl Places {
         self.core(core).join(patch.as_str())
     }
 
+    /// The file in /proc that shows a thread's patch state; `None` where the core shows it in none. `klp_rs` keeps its
+    /// tasks' states to itself: a file of its own would be named here.
+    pub fn patch_state(&self, core: Core, tgid: u32, tid: u32) -> Option<PathBuf> {
+        match core {
+            Core::Kernel => Some(self.proc.join(format!("{tgid}/task/{tid}/patch_state"))),
+            Core::KlpRs => None,
+        }
+    }
+
     /// A module's directory; built-in modules with parameters have one too.
     pub fn module(&self, name: &str) -> PathBuf {
         self.sys.join("module").join(name)

@@ -7,16 +7,14 @@ use super::{
     Model,
     change::Change,
     job::{Job, JobId, JobKind, JobOptions, JobPhase, JobResult, OnTimeout},
+    jobs::{FORCE_TIME, reversal_time},
     leaving::kept,
     patch::{Core, Direction, PatchName, PatchState},
     refusal::{ErrorName, Refusal},
     request::{Answer, Reply, Request},
     task::Blocker,
-    time::{Millis, Moment},
+    time::Moment,
 };
-
-/// The kernel's own core ends a forced transition at its next round, a second later at most.
-const FORCE_TIME: Millis = Millis(10_000);
 
 impl Model {
     /// Answers a request.
@@ -123,10 +121,12 @@ impl Model {
         // a reversal that stalls too is reported, never turned round again
         let options = JobOptions {
             on_timeout: OnTimeout::Keep,
+            nudge: options.nudge && self.wishes_nudges(patch),
             ..options
         };
         let patch = patch.clone();
-        let job = self.new_job(now, JobKind::Cancel, patch, core, options, direction.reversed());
+        let mut job = self.new_job(now, JobKind::Cancel, patch, core, options, direction.reversed());
+        job.deadline = now + reversal_time(options);
         Ok(self.add_job(job))
     }
 
@@ -139,11 +139,11 @@ impl Model {
         let options = JobOptions {
             timeout: FORCE_TIME,
             on_timeout: OnTimeout::Keep,
-            nudge: false,
+            nudge: self.wishes_nudges(patch),
         };
         let mut job = self.new_job(now, JobKind::Force, patch.clone(), core, options, direction);
         job.begun = true;
-        job.force = true;
+        job.force = Some(now);
         Ok(self.add_job(job))
     }
 
@@ -164,6 +164,17 @@ impl Model {
         let blockers = &t.blockers;
         t.nudge_now.retain(|key| blockers.get(key).is_some_and(&may));
         u32::try_from(t.nudge_now.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether nobody who had a part in this patch's transition asked for no nudges.
+    fn wishes_nudges(&self, patch: &PatchName) -> bool {
+        self.transition_of(patch).is_none_or(|t| t.nudge) && self.jobs_wish_nudges(patch)
+    }
+
+    /// The same of its running jobs alone.
+    pub(super) fn jobs_wish_nudges(&self, patch: &PatchName) -> bool {
+        let mut running = self.jobs.values().filter(|j| j.result.is_none());
+        running.all(|j| j.patch != *patch || j.options.nudge)
     }
 
     fn refuse_if_moving(&self, core: Core) -> Result<(), Refusal> {
@@ -216,7 +227,7 @@ impl Model {
             phase: JobPhase::Transition,
             target,
             begun: false,
-            force: false,
+            force: None,
             refused_writes: 0,
             verdict: None,
             result: None,

@@ -78,7 +78,7 @@ pub struct BlockerView {
     pub function: String,
     /// Its systemd unit or cgroup; empty if unknown.
     pub unit: String,
-    /// How often it was nudged.
+    /// How often it was nudged; tries that came to nothing do not count.
     pub nudges: u32,
     /// What is being done about it, or why nothing: `nudge due`, `nudged`, `not nudged: a kernel thread`, …
     pub action: String,

@@ -169,17 +169,29 @@ pub struct Blocker {
     pub function: String,
     /// When this transition first saw it pending.
     pub first_seen: Moment,
-    /// How often we nudged it, or tried to, in this transition.
-    pub nudges: u32,
-    /// When we last did.
-    pub last_nudge: Option<Moment>,
+    /// What was done about it in this transition.
+    pub nudges: Nudges,
 }
 
-impl Blocker {
-    /// The same, nudged once more.
-    pub(super) fn nudged(mut self, now: Moment) -> Self {
-        self.nudges += 1;
-        self.last_nudge = Some(now);
-        self
+/// Nudges of one task. Those that came to nothing count for how soon and how often to try, and for nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nudges {
+    /// How often it was tried.
+    pub tried: u32,
+    /// How often both signals went out.
+    pub sent: u32,
+    /// When it was last tried.
+    pub last: Option<Moment>,
+}
+
+impl Nudges {
+    /// One more.
+    #[must_use]
+    pub(super) fn and(self, now: Moment, sent: bool) -> Self {
+        Self {
+            tried: self.tried + 1,
+            sent: self.sent + u32::from(sent),
+            last: Some(now),
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     change::Change,
     patch::{Direction, Function, PatchName},
     reason::explain,
-    task::{Blocker, Reason, Scheduling, Sighting, TaskClass, TaskKey, Verdict},
+    task::{Blocker, Nudges, Reason, Scheduling, Sighting, TaskClass, TaskKey, Verdict},
     time::{Millis, Moment},
 };
 
@@ -91,14 +91,19 @@ pub struct Transition {
     pub stalled: bool,
     /// When the last scan was asked for.
     pub last_scan: Option<Moment>,
+    /// When the last answer to one came.
+    pub last_seen: Option<Moment>,
     /// The next scan should not wait longer than this.
     pub scan_by: Moment,
+    /// Whether blockers are nudged unasked. The wish of whoever started it, and of whoever reversed it since: it outlives
+    /// their jobs (and is forgotten only if the daemon is started again after those have ended).
+    pub nudge: bool,
     /// Blockers that somebody asked to be nudged at once.
     pub nudge_now: BTreeSet<TaskKey>,
     /// Reasons already told to the journal, by blocker.
     told: BTreeMap<TaskKey, Vec<Reason>>,
-    /// Nudges of every task of this transition and when the last was, also of tasks that a scan missed.
-    tries: BTreeMap<TaskKey, (u32, Moment)>,
+    /// Nudges of every task of this transition, also of tasks that a scan missed.
+    nudges: BTreeMap<TaskKey, Nudges>,
 }
 
 impl Transition {
@@ -120,16 +125,23 @@ impl Transition {
             last_progress: now,
             stalled: false,
             last_scan: None,
+            last_seen: None,
             scan_by: now + Self::FIRST_ROUND,
+            nudge: true,
             nudge_now: BTreeSet::new(),
             told: BTreeMap::new(),
-            tries: BTreeMap::new(),
+            nudges: BTreeMap::new(),
         }
     }
 
     /// Tasks that have not reached the target, as far as known.
     pub fn pending(&self) -> u32 {
         u32::try_from(self.blockers.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether an answer to a scan came at this moment or later.
+    pub fn seen_since(&self, moment: Moment) -> bool {
+        self.last_seen.is_some_and(|seen| seen >= moment)
     }
 
     /// Takes in a scan; says what changed.
@@ -146,7 +158,6 @@ impl Transition {
         let mut before = std::mem::take(&mut self.blockers);
         for sighting in pending.into_iter().chain(rounds.idle()) {
             let earlier = before.remove(&sighting.key);
-            let tries = self.tries.get(&sighting.key).copied();
             let verdict = rounds.verdict(sighting.key).cloned();
             let (reason, function) = explain(&sighting, verdict.as_ref(), functions);
             self.blockers.insert(
@@ -157,12 +168,13 @@ impl Transition {
                     reason,
                     function,
                     first_seen: earlier.as_ref().map_or(now, |b| b.first_seen),
-                    nudges: tries.map_or(0, |(nudges, _)| nudges),
-                    last_nudge: tries.map(|(_, last)| last),
+                    nudges: self.nudges.get(&sighting.key).copied().unwrap_or_default(),
                     sighting,
                 },
             );
         }
+        self.last_seen = Some(now);
+        self.nudge_now.retain(|key| self.blockers.contains_key(key));
         self.total = visited.max(self.pending());
         let mut changes = self.tell_new(now, rounds);
         let moved = !before.is_empty();
@@ -200,16 +212,16 @@ impl Transition {
     }
 
     /// Takes in the outcome of a nudge; the blocker as it is now or, where it has moved, as it was when the nudge was begun.
-    pub fn nudged(&mut self, now: Moment, key: TaskKey, begun: Option<Blocker>) -> Option<Blocker> {
+    pub fn nudged(&mut self, now: Moment, key: TaskKey, begun: Option<Blocker>, sent: bool) -> Option<Blocker> {
         /// Time for the woken thread to leave the kernel before we look again.
         const SETTLE: Millis = Millis(30);
         self.nudge_now.remove(&key);
-        let tries = self.tries.entry(key).or_insert((0, now));
-        *tries = (tries.0 + 1, now);
+        let nudges = self.nudges.entry(key).or_default();
+        *nudges = nudges.and(now, sent);
         let Some(blocker) = self.blockers.get_mut(&key) else {
-            return begun.map(|b| b.nudged(now));
+            return begun.map(|b| Blocker { nudges: *nudges, ..b });
         };
-        (blocker.nudges, blocker.last_nudge) = (tries.0, Some(now));
+        blocker.nudges = *nudges;
         self.scan_by = self.scan_by.min(now + SETTLE);
         Some(blocker.clone())
     }
@@ -246,7 +258,7 @@ impl Transition {
                 key: gone.sighting.key,
                 comm: gone.sighting.comm,
                 after: now.since(gone.first_seen),
-                nudges: gone.nudges,
+                nudges: gone.nudges.sent,
             })
     }
 }

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Whether a task's cgroup is frozen or freezing, from the cgroup file system: the way without BPF.
-//!
-//! Version 2 is asked for the wish (`cgroup.freeze`), there and in every cgroup above, because a task that cannot freeze
-//! yet is one that must not be nudged either; version 1 for its effective state (`freezer.state`).
 
 use std::{
     collections::HashMap,
@@ -10,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::model::place::Places;
+use crate::model::{freezer, place::Places};
 
-/// The answers of one scan, by cgroup.
+/// The answers of one scan, by file.
 #[derive(Debug, Default)]
 pub(super) struct Freezer {
     frozen: HashMap<PathBuf, bool>,
@@ -24,41 +21,14 @@ impl Freezer {
         let Ok(text) = fs::read_to_string(task.join("cgroup")) else {
             return false;
         };
-        let root = places.sys.join("fs/cgroup");
-        text.lines().any(|line| {
-            let mut parts = line.splitn(3, ':');
-            let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
-                return false;
-            };
-            let path = path.trim_start_matches('/');
-            match controllers {
-                "" => [root.clone(), root.join("unified")]
-                    .iter()
-                    .any(|root| self.wished_above(root, &root.join(path))),
-                _ if controllers.split(',').any(|name| name == "freezer") => {
-                    self.is(&root.join("freezer").join(path), "freezer.state", |state| {
-                        state != "THAWED"
-                    })
-                }
-                _ => false,
+        freezer::files(places, &text).into_iter().any(|file| {
+            if let Some(known) = self.frozen.get(&file.path) {
+                return *known;
             }
+            let answer = fs::read_to_string(&file.path).is_ok_and(|text| file.says_frozen(&text));
+            self.frozen.insert(file.path, answer);
+            answer
         })
-    }
-
-    fn wished_above(&mut self, root: &Path, cgroup: &Path) -> bool {
-        cgroup
-            .ancestors()
-            .take_while(|dir| *dir != root)
-            .any(|dir| self.is(dir, "cgroup.freeze", |wish| wish == "1"))
-    }
-
-    fn is(&mut self, dir: &Path, file: &str, frozen: impl Fn(&str) -> bool) -> bool {
-        if let Some(known) = self.frozen.get(dir) {
-            return *known;
-        }
-        let answer = fs::read_to_string(dir.join(file)).is_ok_and(|text| frozen(text.trim()));
-        self.frozen.insert(dir.to_owned(), answer);
-        answer
     }
 }
 

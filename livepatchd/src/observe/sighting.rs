@@ -3,7 +3,7 @@
 //!
 //! It adds the unit, the stack in words and the function of the patch on it. It does not judge: the reason is the model's.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fs, path::Path};
 
 use super::{
     stack::{Affected, Stacks},
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::model::{
     place::Places,
+    proc_text::Status,
     task::{Scheduling, Sighting, TaskClass, TaskKey},
 };
 
@@ -34,7 +35,7 @@ pub struct Seen<'a> {
     pub traced: bool,
     /// Its cgroup is frozen or freezing.
     pub frozen: bool,
-    /// Its user.
+    /// Its user, if the pass saw it; else its file in /proc is asked.
     pub uid: Option<u32>,
     /// The id of its version 2 cgroup.
     pub cgroup: Option<u64>,
@@ -106,7 +107,7 @@ impl<'a> Witness<'a> {
             traced,
             frozen,
             own: tgid == self.own,
-            uid,
+            uid: uid.or_else(|| user_of(&task)),
             unit: printable(&self.units.of(&task, cgroup)),
             on_stack,
             stack: if self.told <= STACKS {
@@ -124,13 +125,51 @@ fn printable(name: &str) -> String {
     name.replace(char::is_control, "?")
 }
 
+/// The user of the task with this directory in /proc; `None` if it is gone.
+fn user_of(task: &Path) -> Option<u32> {
+    Status::parse(&fs::read(task.join("status")).ok()?)?.uid
+}
+
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::*;
+    use crate::model::patch::{Direction, PatchName};
 
     #[test]
     fn a_name_that_users_choose_forges_no_line_of_the_journal() {
         assert_eq!(printable("x\nlp: enabled\u{1b}[m\u{9b}"), "x?lp: enabled?[m?");
         assert_eq!(printable("kworker/u8:3-évé"), "kworker/u8:3-évé");
+    }
+
+    #[test]
+    fn the_user_that_a_pass_does_not_tell_is_asked_of_proc() {
+        let places = Places::system(None);
+        let lp = PatchName::new("lp").expect("a name");
+        let affected = Affected {
+            patch: &lp,
+            direction: Direction::Patching,
+            functions: &[],
+        };
+        let seen = |tgid: u32| Seen {
+            key: TaskKey {
+                tid: tgid,
+                start_ticks: 0,
+            },
+            tgid,
+            comm: String::new(),
+            class: TaskClass::User,
+            scheduling: Scheduling::Interruptible,
+            stop_pending: false,
+            traced: false,
+            frozen: false,
+            uid: None,
+            cgroup: None,
+            addresses: None,
+        };
+        let mut witness = Witness::new(&places);
+        let own = witness.sighting(seen(std::process::id()), &affected);
+        assert_eq!(own.uid, Some(rustix::process::getuid().as_raw()));
+        // thread ids end at 4,194,304 (include/linux/threads.h: PID_MAX_LIMIT)
+        assert_eq!(witness.sighting(seen(5_000_000), &affected).uid, None);
     }
 }

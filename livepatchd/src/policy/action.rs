@@ -46,8 +46,12 @@ pub enum Action {
         /// The module.
         patch: PatchName,
     },
-    /// SIGSTOP and SIGCONT to one thread.
+    /// SIGSTOP and SIGCONT to one thread, if it is still pending.
     Nudge {
+        /// The core.
+        core: Core,
+        /// Where the transition goes.
+        direction: Direction,
         /// The patch.
         patch: PatchName,
         /// The thread.

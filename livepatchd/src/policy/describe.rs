@@ -8,6 +8,7 @@ use crate::model::{
     patch::Patch,
     snapshot::{BlockerView, PatchView, Snapshot},
     task::{Blocker, Scheduling},
+    transition::Transition,
 };
 
 /// A copy of the model for readers.
@@ -27,8 +28,7 @@ pub fn describe(model: &Model, rules: &Rules) -> Snapshot {
         jobs,
         blockers: model
             .transitions()
-            .flat_map(|(_, t)| t.blockers.values())
-            .map(|b| blocker(model, b, rules))
+            .flat_map(|(_, t)| t.blockers.values().map(move |b| blocker(t, b, rules)))
             .collect(),
     }
 }
@@ -41,7 +41,7 @@ fn patch(model: &Model, patch: &Patch) -> PatchView {
         state: patch.state,
         replace: patch.replace.unwrap_or(false),
         stack_order: patch.stack_order.unwrap_or(0),
-        pending: transition.map_or(0, crate::model::transition::Transition::pending),
+        pending: transition.map_or(0, Transition::pending),
         total: transition.map_or(0, |t| t.total),
         stalled: transition.is_some_and(|t| t.stalled),
         functions: patch.functions.clone(),
@@ -49,7 +49,7 @@ fn patch(model: &Model, patch: &Patch) -> PatchView {
     }
 }
 
-fn blocker(model: &Model, blocker: &Blocker, rules: &Rules) -> BlockerView {
+fn blocker(transition: &Transition, blocker: &Blocker, rules: &Rules) -> BlockerView {
     let seen = &blocker.sighting;
     let state = match seen.scheduling {
         Scheduling::Running => "running",
@@ -69,18 +69,18 @@ fn blocker(model: &Model, blocker: &Blocker, rules: &Rules) -> BlockerView {
         reason: blocker.reason,
         function: blocker.function.clone(),
         unit: seen.unit.clone(),
-        nudges: blocker.nudges,
-        action: action(model, blocker, rules),
+        nudges: blocker.nudges.sent,
+        action: action(transition, blocker, rules),
         stack: seen.stack.clone(),
     }
 }
 
-fn action(model: &Model, blocker: &Blocker, rules: &Rules) -> String {
-    if let Some(nudge::NotNudged(why)) = nudge::refused(blocker, rules, model.running_job(&blocker.patch)) {
+fn action(transition: &Transition, blocker: &Blocker, rules: &Rules) -> String {
+    if let Some(nudge::NotNudged(why)) = nudge::refused(blocker, rules, transition) {
         return format!("not nudged: {why}");
     }
-    match blocker.last_nudge {
-        None => "nudge due".to_owned(),
-        Some(_) => "nudged".to_owned(),
+    match blocker.nudges.sent {
+        0 => "nudge due".to_owned(),
+        _ => "nudged".to_owned(),
     }
 }

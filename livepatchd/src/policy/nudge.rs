@@ -6,8 +6,8 @@
 
 use super::rules::{Exclusions, Rules};
 use crate::model::{
-    job::Job,
-    task::{Blocker, Reason, TaskClass},
+    task::{Blocker, Nudges, Reason, TaskClass},
+    transition::Transition,
 };
 
 /// Why a blocker is not nudged.
@@ -42,20 +42,22 @@ pub fn eligible(blocker: &Blocker, rules: &Rules) -> Result<(), NotNudged> {
 }
 
 /// Why policy does not nudge this blocker (again) on its own; `None` if it does or will.
-pub fn refused(blocker: &Blocker, rules: &Rules, job: Option<&Job>) -> Option<NotNudged> {
+pub fn refused(blocker: &Blocker, rules: &Rules, transition: &Transition) -> Option<NotNudged> {
     if let Err(why) = eligible(blocker, rules) {
         return Some(why);
     }
     if !rules.nudge {
         return Some(NotNudged("nudging is switched off in livepatchd.toml".into()));
     }
-    if job.is_some_and(|j| !j.options.nudge) {
-        return Some(NotNudged("this job asked for no nudges".into()));
+    if !transition.nudge {
+        return Some(NotNudged("its job asked for no nudges".into()));
     }
-    (blocker.nudges >= rules.nudge_limit).then(|| {
-        NotNudged(match blocker.nudges {
-            1 => "nudged once already".to_owned(),
-            n => format!("nudged {n} times already"),
+    let Nudges { tried, sent, last: _ } = blocker.nudges;
+    (tried >= rules.nudge_limit).then(|| {
+        NotNudged(match (tried, sent) {
+            (1, 1) => "nudged once already".to_owned(),
+            _ if tried == sent => format!("nudged {sent} times already"),
+            _ => format!("tried {tried} times already, nudged {sent}"),
         })
     })
 }
@@ -68,8 +70,16 @@ fn excluded(blocker: &Blocker, exclude: &Exclusions) -> Option<NotNudged> {
     if exclude.comms.iter().any(|p| matches(p, &seen.comm)) {
         return Some(NotNudged(format!("{} is excluded by livepatchd.toml", seen.comm)));
     }
-    let uid = seen.uid.filter(|uid| exclude.uids.contains(uid))?;
-    Some(NotNudged(format!("user {uid} is excluded by livepatchd.toml")))
+    match seen.uid {
+        Some(uid) if exclude.uids.contains(&uid) => {
+            Some(NotNudged(format!("user {uid} is excluded by livepatchd.toml")))
+        }
+        // it may be one of them
+        None if !exclude.uids.is_empty() => Some(NotNudged(
+            "its user is not known, and livepatchd.toml excludes some".into(),
+        )),
+        Some(_) | None => None,
+    }
 }
 
 fn matches(pattern: &str, text: &str) -> bool {

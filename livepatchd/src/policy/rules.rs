@@ -8,7 +8,7 @@ use crate::model::{job::OnTimeout, time::Millis};
 pub struct Rules {
     /// Time for a transition that a job asked for.
     pub timeout: Millis,
-    /// What happens then.
+    /// What happens then; never force, which is asked for job by job.
     pub on_timeout: OnTimeout,
     /// Whether blockers are nudged at all.
     pub nudge: bool,

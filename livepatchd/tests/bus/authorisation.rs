@@ -3,17 +3,17 @@
 //!
 //! The polkit here models the four answers of `CheckAuthorization`; that the real one gives them is for the VM tests.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fs::File, os::fd::OwnedFd, time::Duration};
 
 use livepatchd::{bus::ManagerProxy, model::snapshot::BlockerView};
-use zbus::{Connection, OwnedVariant, fdo, interface, proxy::MethodFlags};
+use zbus::{Connection, OwnedVariant, Variant, fdo, interface, proxy::MethodFlags};
 
 use crate::{
     fake_daemon::{FakeDaemon, blocker, patch},
     private_bus::{PrivateBus, told},
 };
 
-/// A polkit that answers every question alike.
+/// A polkit that answers every question alike, or all but those about one action.
 struct Polkit {
     answer: Answer,
 }
@@ -22,6 +22,8 @@ struct Polkit {
 enum Answer {
     Yes,
     No,
+    /// No to this action, yes to the others.
+    YesBut(&'static str),
     /// Yes if it may prompt, otherwise a challenge.
     Prompt,
     Silence,
@@ -44,6 +46,7 @@ impl Polkit {
         match self.answer {
             Answer::Yes => Ok((true, false, HashMap::new())),
             Answer::No => Ok((false, false, HashMap::new())),
+            Answer::YesBut(this) => Ok((action != this, false, HashMap::new())),
             Answer::Prompt => Ok((interactive, !interactive, HashMap::new())),
             Answer::Silence => {
                 tokio::time::sleep(Duration::from_secs(60)).await;
@@ -92,6 +95,30 @@ async fn polkit_decides_for_everybody_else() {
         let client = bus.connect().await;
         assert_eq!(change(&client, MethodFlags::empty()).await.as_deref(), error);
     }
+}
+
+#[tokio::test]
+async fn who_may_manage_but_not_force_cannot_ask_for_force_at_the_deadline() {
+    let bus = PrivateBus::open();
+    let _polkit = with_polkit(&bus, Answer::YesBut("org.livepatch.force")).await;
+    let _daemon = FakeDaemon::start_without_root(bus.connect().await).await;
+    let manager = ManagerProxy::new(&bus.connect().await).await.unwrap();
+    let how = |at_deadline| HashMap::from([("on-timeout", Variant::from(at_deadline))]);
+    let file = zbus::OwnedFd::from(OwnedFd::from(File::open("/dev/null").unwrap()));
+    let proxy = manager.inner();
+    for refused in [
+        proxy.call_method("ApplyWith", &("/done/fix.ko", how("force"))).await,
+        proxy.call_method("ApplyFd", &(file, "fix", how("force"))).await,
+        proxy.call_method("RevertWith", &("old_fix", how("force"))).await,
+        proxy.call_method("Force", &"old_fix").await,
+    ] {
+        let (error, message) = told(&refused.unwrap_err());
+        assert_eq!(error, DENIED, "{message}");
+        assert!(message.contains("org.livepatch.force"), "{message}");
+    }
+    assert_eq!(manager.list_patches().await.unwrap().len(), 1, "nothing was changed");
+    let allowed = proxy.call_method("ApplyWith", &("/done/fix.ko", how("keep"))).await;
+    allowed.unwrap();
 }
 
 #[tokio::test]

@@ -205,6 +205,8 @@ async fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         "apply x.ko --timeout 0s",
         "apply x.ko --on-timeout panic",
         "force fix",
+        "apply x.ko --on-timeout force",
+        "revert fix --on-timeout force",
         "status a b",
         "completions cobol",
     ] {
@@ -217,6 +219,26 @@ async fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         assert!(script.code == Some(0) && script.out.contains("livepatchctl"));
     }
     assert_eq!(code(&bus, "--help").await, Some(0));
+}
+
+#[tokio::test]
+async fn force_at_the_deadline_is_asked_for_twice_as_force_itself_is() {
+    let bus = PrivateBus::open();
+    let _daemon = FakeDaemon::start(bus.connect().await).await;
+    for line in [
+        "force old-fix",
+        "revert old-fix --on-timeout force",
+        "apply /done/fix.ko --on-timeout force",
+    ] {
+        let ended = run(&bus, line.split(' ')).await;
+        assert_eq!(ended.code, Some(2), "{line}");
+        assert!(
+            ended.err.contains("can crash or corrupt") && ended.err.contains("--yes"),
+            "{}",
+            ended.err
+        );
+    }
+    assert_eq!(code(&bus, "apply /done/fix.ko --on-timeout force --yes").await, Some(0));
 }
 
 #[tokio::test]

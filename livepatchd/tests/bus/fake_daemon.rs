@@ -327,7 +327,7 @@ pub(crate) fn job(id: JobId, kind: JobKind, patch: &PatchName, options: JobOptio
             Direction::Unpatching
         },
         begun: true,
-        force: kind == JobKind::Force,
+        force: (kind == JobKind::Force).then_some(Moment(0)),
         refused_writes: 0,
         verdict: None,
         result: None,

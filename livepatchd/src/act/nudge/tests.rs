@@ -4,6 +4,11 @@
 //! Deaths are real too: this test program runs itself as the nudging process, which kills itself at the step that its
 //! environment names. Some states are made by hand besides, record and task as a death leaves them. The VM tests kill a
 //! whole daemon at the same steps.
+//!
+//! This machine's kernel has no live patching: what is made by hand is the patch state, in a /proc that otherwise leads to
+//! the real one.
+
+mod refusing;
 
 use std::{
     fs,
@@ -16,7 +21,7 @@ use std::{
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tempfile::TempDir;
 
-use super::{NotNudged, Nudger, Recovered, recover};
+use super::{Aim, NotNudged, Nudger, Recovered, recover};
 use crate::{
     act::{
         fault::Step,
@@ -24,6 +29,7 @@ use crate::{
         target::{Target, testing::open_by_ids},
     },
     model::{
+        patch::{Core, Direction},
         place::Places,
         proc_text::{Stat, Status},
         task::TaskKey,
@@ -40,6 +46,30 @@ impl Runtime {
         let dir = TempDir::new().expect("tempdir");
         let places = Places::system(Some(dir.path().join("run")));
         Self { _dir: dir, places }
+    }
+
+    /// A nudger that sees this process's first thread pending while it is patched.
+    fn nudger(&self, sleeper: &Sleeper) -> Nudger {
+        Nudger::new(&self.showing(sleeper.pid(), sleeper.pid(), "0\n"))
+    }
+
+    /// Places where this thread has this patch state.
+    fn showing(&self, tgid: u32, tid: u32, patch_state: &str) -> Places {
+        let proc = self.places.runtime.with_file_name("proc");
+        let (process, thread) = (format!("{tgid}"), format!("{tgid}/task/{tid}"));
+        fs::create_dir_all(proc.join(&thread)).expect("mkdir");
+        fs::write(proc.join(&thread).join("patch_state"), patch_state).expect("write");
+        let files = ["stat", "status", "cgroup"].map(|file| format!("{thread}/{file}"));
+        for same in [format!("{process}/stat"), "sys".to_owned()].iter().chain(&files) {
+            let (real, here) = (Path::new("/proc").join(same), proc.join(same));
+            // there may be one of an earlier call
+            let _ = fs::remove_file(&here);
+            std::os::unix::fs::symlink(real, here).expect("symlink");
+        }
+        Places {
+            proc,
+            ..self.places.clone()
+        }
     }
 
     fn records(&self) -> usize {
@@ -91,6 +121,10 @@ impl Sleeper {
             tid: self.pid(),
             start_ticks: self.stat().start_ticks,
         }
+    }
+
+    fn aim(&self) -> Aim<'static> {
+        aim(self.key(), self.pid())
     }
 
     fn wait_for(&self, what: &str, is: impl Fn(&Stat) -> bool) {
@@ -149,14 +183,24 @@ impl Drop for Sleeper {
     }
 }
 
+fn aim(key: TaskKey, tgid: u32) -> Aim<'static> {
+    Aim {
+        core: Core::Kernel,
+        direction: Direction::Patching,
+        key,
+        tgid,
+        comm: "cat",
+    }
+}
+
 #[test]
 fn a_nudged_reader_wakes_and_reads_on() {
     let runtime = Runtime::new();
-    let nudger = Nudger::new(&runtime.places);
     let sleeper = Sleeper::new();
+    let nudger = runtime.nudger(&sleeper);
     for _ in 0..50 {
         let before = sleeper.switches();
-        nudger.nudge(sleeper.key(), sleeper.pid(), "cat").expect("nudged");
+        nudger.nudge(sleeper.aim()).expect("nudged");
         sleeper.wait_for("asleep again", |stat| stat.state == b'S');
         let end = Instant::now() + Duration::from_secs(5);
         while sleeper.switches() == before {
@@ -226,11 +270,11 @@ fn only_the_thread_meant_is_woken() {
     };
     let counts = || rest.iter().map(|tid| count(*tid)).collect::<Vec<_>>();
     let runtime = Runtime::new();
-    let nudger = Nudger::new(&runtime.places);
+    let nudger = Nudger::new(&runtime.showing(pid, *meant, "0"));
     let (mut woken, mut disturbed) = (0, 0);
     for _ in 0..100 {
         let (before, meant_before) = (counts(), count(*meant));
-        nudger.nudge(key, pid, "python3").expect("nudged");
+        nudger.nudge(aim(key, pid)).expect("nudged");
         let end = Instant::now() + Duration::from_secs(5);
         while count(*meant) == meant_before && Instant::now() < end {
             sleep(Duration::from_millis(2));
@@ -249,18 +293,18 @@ fn only_the_thread_meant_is_woken() {
 #[test]
 fn another_identity_is_refused() {
     let runtime = Runtime::new();
-    let nudger = Nudger::new(&runtime.places);
     let sleeper = Sleeper::new();
+    let nudger = runtime.nudger(&sleeper);
     let key = sleeper.key();
     let older = TaskKey {
         start_ticks: key.start_ticks - 1,
         ..key
     };
-    assert_eq!(nudger.nudge(older, sleeper.pid(), "cat"), Err(NotNudged::Gone));
-    assert_eq!(nudger.nudge(key, sleeper.pid() + 1, "cat"), Err(NotNudged::Gone));
+    assert_eq!(nudger.nudge(aim(older, sleeper.pid())), Err(NotNudged::Gone));
+    assert_eq!(nudger.nudge(aim(key, sleeper.pid() + 1)), Err(NotNudged::Gone));
     let pid = sleeper.pid();
     drop(sleeper);
-    assert_eq!(nudger.nudge(key, pid, "cat"), Err(NotNudged::Gone));
+    assert_eq!(nudger.nudge(aim(key, pid)), Err(NotNudged::Gone));
     assert_eq!(runtime.records(), 0);
 }
 
@@ -271,7 +315,7 @@ fn what_must_never_be_nudged_is_refused() {
     let own = std::process::id();
     let key = |tid| TaskKey { tid, start_ticks: 0 };
     for (tid, tgid) in [(0, 0), (1, 1), (5, 1), (own, own), (own + 1, own)] {
-        let refused = nudger.nudge(key(tid), tgid, "x").expect_err("refused");
+        let refused = nudger.nudge(aim(key(tid), tgid)).expect_err("refused");
         assert!(matches!(refused, NotNudged::Never(_)), "{tid}: {refused}");
     }
     // kthreadd is always there; in a container it is not to be seen
@@ -281,7 +325,7 @@ fn what_must_never_be_nudged_is_refused() {
         tid: 2,
         start_ticks: stat.start_ticks,
     };
-    let refused = nudger.nudge(kthread, 2, "kthreadd").expect_err("refused");
+    let refused = nudger.nudge(aim(kthread, 2)).expect_err("refused");
     assert_eq!(refused.to_string(), "it is a kernel thread");
     assert_eq!(runtime.records(), 0);
 }
@@ -289,10 +333,10 @@ fn what_must_never_be_nudged_is_refused() {
 #[test]
 fn a_task_that_somebody_else_stopped_stays_stopped() {
     let runtime = Runtime::new();
-    let nudger = Nudger::new(&runtime.places);
     let sleeper = Sleeper::new();
+    let nudger = runtime.nudger(&sleeper);
     sleeper.stop();
-    let refused = nudger.nudge(sleeper.key(), sleeper.pid(), "cat").expect_err("refused");
+    let refused = nudger.nudge(sleeper.aim()).expect_err("refused");
     assert!(matches!(refused, NotNudged::NotNow(_)), "{refused}");
     assert!(sleeper.is_stopped());
     assert_eq!(runtime.records(), 0);
@@ -319,9 +363,7 @@ fn a_traced_task_is_left_alone() {
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).expect("read");
     assert_eq!(line.trim(), "0", "PTRACE_SEIZE");
     let runtime = Runtime::new();
-    let refused = Nudger::new(&runtime.places)
-        .nudge(sleeper.key(), sleeper.pid(), "cat")
-        .expect_err("refused");
+    let refused = runtime.nudger(&sleeper).nudge(sleeper.aim()).expect_err("refused");
     tracer.kill().expect("kill");
     tracer.wait().expect("wait");
     assert_eq!(refused, NotNudged::NotNow("it is traced"));
@@ -335,9 +377,7 @@ fn without_a_record_nothing_is_sent() {
     // a file where the directory should be
     fs::write(&runtime.places.runtime, "").expect("write");
     let before = sleeper.switches();
-    let refused = Nudger::new(&runtime.places)
-        .nudge(sleeper.key(), sleeper.pid(), "cat")
-        .expect_err("refused");
+    let refused = runtime.nudger(&sleeper).nudge(sleeper.aim()).expect_err("refused");
     assert!(matches!(refused, NotNudged::NoRecord(_)), "{refused}");
     sleep(Duration::from_millis(50));
     assert_eq!(sleeper.switches(), before);
@@ -441,14 +481,14 @@ fn a_record_of_another_boot_or_another_thread_touches_nobody() {
 #[test]
 fn threads_that_nudge_at_once_do_not_mistake_each_other_for_strangers() {
     let runtime = Runtime::new();
-    let nudger = Nudger::new(&runtime.places);
     let sleeper = Sleeper::new();
+    let nudger = runtime.nudger(&sleeper);
     let (key, pid) = (sleeper.key(), sleeper.pid());
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..50 {
-                    match nudger.nudge(key, pid, "cat") {
+                    match nudger.nudge(aim(key, pid)) {
                         Ok(()) | Err(NotNudged::NotNow("it is no longer asleep")) => {}
                         Err(other) => panic!("{other}"),
                     }
@@ -464,17 +504,22 @@ fn threads_that_nudge_at_once_do_not_mistake_each_other_for_strangers() {
 #[ignore = "not a test: run by the tests of real deaths, in a process of its own"]
 fn a_process_that_nudges_and_dies() {
     let variable = |name: &str| std::env::var(name).expect(name);
-    let places = Places::system(Some(variable("NUDGE_RUNTIME").into()));
+    let runtime = Path::new(&variable("NUDGE_RUNTIME")).to_owned();
+    let places = Places {
+        proc: runtime.with_file_name("proc"),
+        ..Places::system(Some(runtime))
+    };
     let pid: u32 = variable("NUDGE_PID").parse().expect("a number");
     let start_ticks = variable("NUDGE_START").parse().expect("a number");
     let key = TaskKey { tid: pid, start_ticks };
-    Nudger::new(&places).nudge(key, pid, "cat").expect("nudged");
+    Nudger::new(&places).nudge(aim(key, pid)).expect("nudged");
 }
 
 /// Nudges in another process that is killed at this step, and gives the reader as the death left it.
 fn killed_at(runtime: &Runtime, step: Step) -> Sleeper {
     use std::os::unix::process::ExitStatusExt;
     let sleeper = Sleeper::new();
+    runtime.showing(sleeper.pid(), sleeper.pid(), "0");
     let status = Command::new(std::env::current_exe().expect("this program"))
         .args([
             "--exact",

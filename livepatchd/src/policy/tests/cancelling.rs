@@ -162,6 +162,23 @@ fn a_cancel_that_stalls_is_a_time_out_and_leaves_the_transition() {
 }
 
 #[test]
+fn a_cancel_has_the_time_of_a_reversal_however_short_that_of_jobs_is() {
+    let mut m = stuck();
+    m.rules.timeout = Millis(500);
+    let options = JobOptions {
+        timeout: Millis(20_000),
+        ..m.options()
+    };
+    let apply = job(&m.apply_with("lp", options));
+    m.run_for(1_050);
+    // it reverses at the core's next round, a second later
+    let cancel = job(&m.cancel("lp"));
+    m.run_for(3_000);
+    assert_eq!(m.result(cancel), Some(JobResult::Done), "{}", m.message(cancel));
+    assert_eq!(m.result(apply), Some(JobResult::Cancelled));
+}
+
+#[test]
 fn what_is_not_in_transition_is_not_cancelled() {
     let mut m = Machine::applied("lp");
     assert_eq!(refused(m.cancel("lp")), ErrorName::NotInTransition);

@@ -9,7 +9,7 @@ use crate::{
         patch::{Core::Kernel, Direction, Listed, PatchListing},
         refusal::{ErrorName, Refusal},
         request::Request,
-        testing::name,
+        testing::{name, sighting},
         time::{Millis, Moment},
     },
     policy::{action::Action, begun, decide, rules::Rules},
@@ -66,6 +66,16 @@ fn switched(direction: Direction, result: Result<(), Refusal>) -> Fact {
     })
 }
 
+fn scan(direction: Direction) -> Fact {
+    Fact::Scan {
+        core: Kernel,
+        patch: name("lp"),
+        direction,
+        pending: vec![sighting(812)],
+        visited: 5,
+    }
+}
+
 #[test]
 fn an_unused_model_decides_nothing() {
     assert_eq!(
@@ -120,10 +130,38 @@ fn force_is_never_written_once_the_transition_has_turned() {
     model.observe(T, lp(false, true));
     let patch = name("lp");
     model.request(T, Request::Force { patch }).0.expect("a job");
+    model.observe(T, scan(Direction::Unpatching));
     let force = writes(&model);
     assert!(matches!(force[..], [Action::Force { .. }]), "{force:?}");
     // while it is on its way, somebody turns the transition
     begun(&mut model, T, &force[0]);
     model.observe(T, lp(true, true));
     assert_eq!(writes(&model), []);
+}
+
+#[test]
+fn force_waits_for_a_look_at_the_tasks_that_it_goes_over_but_not_for_ever() {
+    let is_force = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Force { .. }));
+    let mut model = Model::new();
+    model.observe(T, lp(true, true));
+    // what was seen before it was asked for is no evidence
+    model.observe(T, scan(Direction::Patching));
+    let asked = T + Millis(1);
+    let patch = name("lp");
+    model.request(asked, Request::Force { patch }).0.expect("a job");
+    let first = decide(&model, &Rules::default(), asked);
+    assert!(!is_force(&first.actions), "{first:?}");
+    let look = first.actions.iter().find(|a| matches!(a, Action::Scan { .. }));
+    begun(&mut model, asked, look.expect("a look at once"));
+    let waits = decide(&model, &Rules::default(), asked);
+    assert!(!is_force(&waits.actions) && waits.wake_at <= Some(asked + Millis(2_000)));
+    // no answer comes
+    assert!(!is_force(
+        &decide(&model, &Rules::default(), asked + Millis(1_999)).actions
+    ));
+    assert!(is_force(
+        &decide(&model, &Rules::default(), asked + Millis(2_000)).actions
+    ));
+    model.observe(asked + Millis(3), scan(Direction::Patching));
+    assert!(is_force(&decide(&model, &Rules::default(), asked + Millis(3)).actions));
 }

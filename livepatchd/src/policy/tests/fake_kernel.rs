@@ -90,6 +90,7 @@ enum Event {
     },
     Nudge {
         patch: PatchName,
+        direction: Direction,
         key: TaskKey,
     },
     Woken(TaskKey),
@@ -217,7 +218,9 @@ impl FakeKernel {
                     ours: true,
                 },
             ),
-            Action::Nudge { patch, key, .. } => self.later(act, Event::Nudge { patch, key }),
+            Action::Nudge {
+                patch, direction, key, ..
+            } => self.later(act, Event::Nudge { patch, direction, key }),
         }
     }
 
@@ -280,7 +283,7 @@ impl FakeKernel {
             }
             Event::Force { name } => self.take_force(name),
             Event::Rmmod { name, ours } => self.take_rmmod(name, ours),
-            Event::Nudge { patch, key } => self.take_nudge(patch, key),
+            Event::Nudge { patch, direction, key } => self.take_nudge(patch, direction, key),
             Event::Woken(key) => self.wake(key),
             Event::Round(number) => self.round(number),
             Event::Free(name) => {
@@ -370,12 +373,14 @@ impl FakeKernel {
         }
     }
 
-    /// As `act` does it: a task that may not be nudged any more is left alone.
-    fn take_nudge(&mut self, patch: PatchName, key: TaskKey) {
+    /// As `act` does it: a task that has moved or may not be nudged any more is left alone.
+    fn take_nudge(&mut self, patch: PatchName, direction: Direction, key: TaskKey) {
         let task = self.tasks.get(&key.tid).filter(|t| t.seen.key == key);
+        let moving = self.transition.is_some();
         let result = match task {
             None => Err("it is gone".to_owned()),
-            Some(task) if !task.hears() && !task.deaf => Err("it may no longer be nudged".to_owned()),
+            Some(task) if !moving || task.patched == direction.enabled() => Err("it has moved".to_owned()),
+            Some(task) if !task.takes_signals() => Err("it may no longer be nudged".to_owned()),
             Some(task) => {
                 self.nudged.push((self.now, key.tid));
                 self.episodes.push(self.episode);

@@ -51,14 +51,23 @@ impl Task {
         }
     }
 
-    /// The same, with something about it that forbids a nudge.
+    /// A thread that sleeps, interruptibly, in the patched function.
+    pub(super) fn in_new(tid: u32) -> Self {
+        Self {
+            inside: Inside::New,
+            patched: true,
+            ..Self::elsewhere(tid)
+        }
+    }
+
+    /// The first, with something about it that forbids a nudge.
     pub(super) fn stuck(tid: u32, how: impl FnOnce(&mut Sighting)) -> Self {
         let mut task = Self::reader(tid);
         how(&mut task.seen);
         task
     }
 
-    /// One that no nudge moves.
+    /// A reader that no nudge moves.
     pub(super) fn deaf(tid: u32) -> Self {
         Self {
             deaf: true,
@@ -77,6 +86,11 @@ impl Task {
 
     /// Whether a signal makes it leave the kernel.
     pub(super) fn hears(&self) -> bool {
+        self.takes_signals() && !self.deaf
+    }
+
+    /// Whether a signal may be sent to it.
+    pub(super) fn takes_signals(&self) -> bool {
         let Sighting {
             class,
             scheduling,
@@ -85,12 +99,7 @@ impl Task {
             frozen,
             ..
         } = &self.seen;
-        *class == TaskClass::User
-            && *scheduling == Scheduling::Interruptible
-            && !stop_pending
-            && !traced
-            && !frozen
-            && !self.deaf
+        *class == TaskClass::User && *scheduling == Scheduling::Interruptible && !stop_pending && !traced && !frozen
     }
 
     /// It leaves the kernel, and with that gets to the target; then it may call the function again.

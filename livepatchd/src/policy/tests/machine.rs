@@ -17,7 +17,7 @@ use crate::{
         request::{Answer, Reply, Request},
         snapshot::Snapshot,
         task::{Scheduling, TaskClass, TaskKey},
-        testing::name,
+        testing::{key, name},
         time::{Millis, Moment},
     },
     policy::{action::Action, answer, begun, decide, describe::describe, rules::Rules},
@@ -125,6 +125,11 @@ impl Machine {
         describe(&self.model, &self.rules)
     }
 
+    /// Whether a nudge of this thread is on its way.
+    pub(super) fn is_nudging(&self, tid: u32) -> bool {
+        self.under_way.contains(&Slot::Nudge(key(tid)))
+    }
+
     /// Lets so many milliseconds pass.
     pub(super) fn run_for(&mut self, ms: u64) {
         let until = self.kernel.now + Millis(ms);
@@ -163,6 +168,7 @@ impl Machine {
         assert!(decision.wake_at.is_none_or(|at| at > now), "{decision:?}");
         for action in decision.actions {
             self.check_nudge(&action);
+            self.check_force(&action);
             if self.under_way.insert(Slot::of(&action)) {
                 begun(&mut self.model, now, &action);
                 let loads = match &action {
@@ -184,6 +190,8 @@ impl Machine {
             .model
             .transition_of(patch)
             .expect("a nudge outside of a transition");
+        let looked = transition.last_seen.expect("a nudge of a task that nobody saw");
+        assert!(self.kernel.now.since(looked) <= Millis(50));
         let seen = &transition.blockers[key].sighting;
         assert_eq!(seen.class, TaskClass::User);
         assert_eq!(seen.scheduling, Scheduling::Interruptible);
@@ -192,10 +200,25 @@ impl Machine {
         assert!(!self.rules.exclude.comms.contains(&seen.comm));
         let blocker = &transition.blockers[key];
         let asked = transition.nudge_now.contains(key);
-        assert!(asked || blocker.nudges < self.rules.nudge_limit);
+        assert!(asked || blocker.nudges.tried < self.rules.nudge_limit);
         let rested = |last: Moment| self.kernel.now.since(last) >= self.rules.nudge_every;
-        assert!(asked || blocker.last_nudge.is_none_or(rested));
-        assert!(!seen.uid.is_some_and(|uid| self.rules.exclude.uids.contains(&uid)));
+        assert!(asked || blocker.nudges.last.is_none_or(rested));
+        let uids = &self.rules.exclude.uids;
+        assert!(uids.is_empty() || seen.uid.is_some_and(|uid| !uids.contains(&uid)));
+    }
+
+    /// Before a force somebody looked whom it goes over, or tried for two seconds.
+    fn check_force(&self, action: &Action) {
+        let Action::Force { patch, .. } = action else {
+            return;
+        };
+        let asked = self.model.force_asked(patch).expect("nobody asked for force");
+        let transition = self
+            .model
+            .transition_of(patch)
+            .expect("a force outside of a transition");
+        let waited = self.kernel.now.since(asked.max(transition.started));
+        assert!(transition.seen_since(asked) || waited == Millis(2_000), "{waited}");
     }
 
     /// Asks for something.
