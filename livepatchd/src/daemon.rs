@@ -19,7 +19,7 @@ use tokio::{
 
 use self::{apply::Checked, kept::Kept, service::Service, watch::Sources, work::Work};
 use crate::{
-    act::{self, nudge::Recovered},
+    act,
     bus::{Authority, Bus, BusError, Call, Incoming},
     config::{self, ConfigError},
     journal,
@@ -83,6 +83,13 @@ enum Event {
     Reloaded(Result<Rules, ConfigError>),
 }
 
+/// The signals that the service manager sends.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
 struct Daemon {
     setup: Setup,
     model: Model,
@@ -96,8 +103,18 @@ struct Daemon {
     events: mpsc::UnboundedSender<Event>,
 }
 
+/// Finishes the nudges that an earlier daemon had begun, and tells the journal of each. It needs no configuration and no
+/// bus: whatever else is wrong with the system, no task stays stopped by us.
+pub fn recover(places: &Places) {
+    for recovered in act::nudge::recover(places) {
+        journal::tell_recovered(recovered.key, recovered.continued);
+    }
+}
+
 /// Runs until SIGTERM or SIGINT (`Ok`), or until it cannot go on.
 pub fn run_to_end(setup: Setup) -> Result<(), Ended> {
+    // before anything that can fail
+    recover(&setup.places);
     let system = |what| move |source| Ended::System { what, source };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -112,10 +129,11 @@ pub fn run_to_end(setup: Setup) -> Result<(), Ended> {
 async fn run(setup: Setup) -> Result<(), Ended> {
     let rules = config::read(&setup.config)?;
     let system = |what| move |source| Ended::System { what, source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM handler"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT handler"))?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(system("SIGHUP handler"))?;
-
+    let mut signals = Signals {
+        terminate: signal(SignalKind::terminate()).map_err(system("SIGTERM handler"))?,
+        interrupt: signal(SignalKind::interrupt()).map_err(system("SIGINT handler"))?,
+        hangup: signal(SignalKind::hangup()).map_err(system("SIGHUP handler"))?,
+    };
     let (events, mut inbox) = mpsc::unbounded_channel();
     let (calls, mut called) = mpsc::channel(CALLS);
     let connection = zbus::Connection::system().await.map_err(BusError::from)?;
@@ -132,41 +150,48 @@ async fn run(setup: Setup) -> Result<(), Ended> {
         events,
         setup,
     };
-    daemon.begin();
-    daemon.bus.claim_name().await?;
-    Service::ready();
-    tracing::info!("livepatchd {} is ready", env!("CARGO_PKG_VERSION"));
-
-    loop {
-        let wake_at = daemon.decide();
-        let batch = tokio::select! {
-            biased;
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            Some(()) = recv(&mut hangup) => { daemon.reload(); Vec::new() }
-            why = daemon.bus.closed() => return Err(Ended::BusClosed(why)),
-            Some(event) = inbox.recv() => vec![event],
-            Some(call) = called.recv() => { daemon.answer(call); Vec::new() }
-            () = sleep_until(wake_at) => Vec::new(),
-            () = daemon.service.watchdog_due() => Vec::new(),
-        };
-        daemon.step(batch, &mut inbox);
-    }
+    // nothing between here and the end returns early: nudges are finished however it ends
+    let ended = daemon.serve(&mut signals, &mut inbox, &mut called).await;
     Service::stopping();
     daemon.work.finish().await;
-    Ok(())
+    ended
 }
 
 impl Daemon {
+    /// Turns until it is told to end (`Ok`) or the bus is of no more use.
+    async fn serve(
+        &mut self,
+        signals: &mut Signals,
+        inbox: &mut mpsc::UnboundedReceiver<Event>,
+        called: &mut mpsc::Receiver<Call>,
+    ) -> Result<(), Ended> {
+        self.begin();
+        self.bus.claim_name().await?;
+        Service::ready();
+        tracing::info!("livepatchd {} is ready", env!("CARGO_PKG_VERSION"));
+        loop {
+            let wake_at = self.decide();
+            let batch = tokio::select! {
+                biased;
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                Some(()) = signals.hangup.recv() => { self.reload(); Vec::new() }
+                why = self.bus.closed() => return Err(Ended::BusClosed(why)),
+                Some(event) = inbox.recv() => vec![event],
+                Some(call) = called.recv() => { self.answer(call); Vec::new() }
+                () = sleep_until(wake_at) => Vec::new(),
+                () = self.service.watchdog_due() => Vec::new(),
+            };
+            self.step(batch, inbox);
+        }
+    }
+
     /// The first look: what an earlier daemon left behind, and what is there now.
     fn begin(&mut self) {
         let now = now();
         let mut changes = self.model.resume(now, self.kept.jobs());
         if self.kept.reboot_advised() {
             changes.extend(self.model.observe(now, Fact::ForcedBefore));
-        }
-        for Recovered { key, continued, .. } in act::nudge::recover(&self.setup.places) {
-            changes.extend(self.model.observe(now, Fact::NudgeRecovered { key, continued }));
         }
         for core in crate::model::patch::Core::ALL {
             for fact in work::list(&self.setup.places, core) {
@@ -358,10 +383,6 @@ async fn sleep_until(moment: Option<Moment>) {
         Some(at) => tokio::time::sleep(Duration::from_millis(at.since(now()).0 + Millis(1).0)).await,
         None => std::future::pending().await,
     }
-}
-
-async fn recv(signal: &mut Signal) -> Option<()> {
-    signal.recv().await
 }
 
 fn respond(reply: oneshot::Sender<Reply>, answer: Reply) {

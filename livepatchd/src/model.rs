@@ -123,7 +123,6 @@ impl Model {
                 changed.then_some(Change::DegradedChanged).into_iter().collect()
             }
             Fact::ForcedBefore => self.advise_reboot(),
-            Fact::NudgeRecovered { key, continued } => vec![Change::NudgeRecovered { key, continued }],
         };
         changes.extend(self.settle_jobs(now));
         self.show_progress(&mut changes);

@@ -60,13 +60,6 @@ pub enum Fact {
     Degraded(Vec<String>),
     /// An earlier daemon wrote down that a transition was forced since boot.
     ForcedBefore,
-    /// A nudge that an earlier daemon had begun was found in the runtime directory and finished.
-    NudgeRecovered {
-        /// The task.
-        key: TaskKey,
-        /// Whether it had to be continued.
-        continued: bool,
-    },
 }
 
 /// What a core's transition did.
