@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The loop itself, on a bus of its own, with a kernel that is an empty directory.
+
+#[path = "../../tests/bus/private_bus.rs"]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "shared with the tests of the bus, which use all of it"
+)]
+mod private_bus;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::private_bus::PrivateBus;
+use super::{
+    BATCH, CALLS, Daemon, Event, Setup, kept::Kept, news::News, now, service::Service, work::Slot, work::Work,
+};
+use crate::{
+    bus::{Authorised, Authority, Bus, Call, Incoming},
+    model::{
+        Model,
+        fact::{Fact, Outcome},
+        patch::{Core, Direction, Listed, PatchListing},
+        place::Places,
+        request::Reply,
+        task::TaskKey,
+        testing::{key, name, sighting},
+    },
+    observe::scan::Scanner,
+    policy::rules::Rules,
+};
+
+/// A daemon and what its loop reads from.
+struct Stage {
+    daemon: Daemon,
+    inbox: mpsc::UnboundedReceiver<Event>,
+    called: mpsc::Receiver<Call>,
+    calls: mpsc::Sender<Call>,
+    _bus: PrivateBus,
+    _root: TempDir,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let private_bus = PrivateBus::open();
+        let root = tempfile::tempdir().expect("tempdir");
+        let places = Places {
+            sys: root.path().join("sys"),
+            proc: root.path().join("proc"),
+            runtime: root.path().join("run"),
+        };
+        let (events, inbox) = mpsc::unbounded_channel();
+        let (calls, called) = mpsc::channel(CALLS);
+        let bus = Bus::start(
+            private_bus.connect().await,
+            calls.clone(),
+            Authority::default(),
+            "6.12".into(),
+        );
+        let (_, ready) = watch::channel(true);
+        let scanner = Arc::new(Mutex::new(Scanner::new(places.clone())));
+        let daemon = Daemon {
+            model: Model::new(),
+            rules: Rules::default(),
+            bus: bus.await.expect("objects"),
+            service: Service::new(),
+            work: Work::new(&places, scanner, ready, events.clone()),
+            kept: Kept::new(&places.runtime),
+            modules: std::collections::BTreeMap::new(),
+            news: News::default(),
+            events,
+            setup: Setup {
+                config: root.path().join("livepatchd.toml"),
+                places,
+            },
+        };
+        Self {
+            daemon,
+            inbox,
+            called,
+            calls,
+            _bus: private_bus,
+            _root: root,
+        }
+    }
+
+    fn step(&mut self) {
+        self.daemon.step(&mut self.inbox, &mut self.called);
+    }
+
+    /// A transition of `lp` that so many threads hold back.
+    fn hold_back(&mut self, threads: u32) {
+        let listed = Listed {
+            enabled: true,
+            transition: true,
+            replace: Some(false),
+            stack_order: None,
+            functions: Vec::new(),
+        };
+        let (name, listed) = (name("lp"), Some(listed));
+        let facts = [
+            Fact::Listing {
+                core: Core::Kernel,
+                patches: vec![PatchListing {
+                    name: name.clone(),
+                    listed,
+                }],
+            },
+            Fact::Scan {
+                core: Core::Kernel,
+                patch: name,
+                direction: Direction::Patching,
+                pending: threads_of(threads).map(|key| sighting(key.tid)).collect(),
+                visited: threads,
+            },
+        ];
+        for fact in facts {
+            self.daemon.observe(now(), fact);
+        }
+        self.daemon.publish();
+    }
+
+    fn nudged(&self, key: TaskKey) {
+        let (patch, result) = (name("lp"), Ok(()));
+        let fact = Fact::Outcome(Outcome::Nudged { patch, key, result });
+        let event = Event::Finished(Slot::Nudge(key), vec![fact]);
+        self.daemon.events.send(event).expect("taken");
+    }
+
+    fn ask(&self) -> oneshot::Receiver<Reply> {
+        let (reply, answer) = oneshot::channel();
+        let incoming = Incoming::Nudge {
+            patch: name("none"),
+            by: Authorised::invented(),
+        };
+        self.calls.try_send(Call { incoming, reply }).expect("taken");
+        answer
+    }
+}
+
+fn threads_of(count: u32) -> impl Iterator<Item = TaskKey> {
+    (1000..1000 + count).map(key)
+}
+
+#[tokio::test]
+async fn ten_thousand_outcomes_copy_what_readers_see_a_few_times() {
+    let outcomes = 10_000;
+    let mut stage = Stage::new().await;
+    stage.hold_back(50);
+    let blockers: Vec<_> = threads_of(50).collect();
+    for number in 0..outcomes {
+        stage.nudged(blockers[number % blockers.len()]);
+    }
+    let (before, mut steps) = (stage.daemon.news.copies, 0);
+    while !stage.inbox.is_empty() {
+        stage.step();
+        steps += 1;
+    }
+    assert_eq!(steps, outcomes.div_ceil(BATCH));
+    let copies = stage.daemon.news.copies - before;
+    assert!(copies > 0 && copies as usize <= steps, "{copies} copies");
+    let nudges = stage
+        .daemon
+        .model
+        .transitions()
+        .next()
+        .map(|(_, t)| t.blockers[&blockers[0]].nudges);
+    assert_eq!(nudges, Some(200), "each outcome counts all the same");
+}
+
+#[tokio::test]
+async fn an_inbox_that_is_always_full_starves_neither_callers_nor_the_watchdog() {
+    let mut stage = Stage::new().await;
+    stage.hold_back(1);
+    // due at once, and then not for an hour
+    stage.daemon.service = Service::watched(Duration::from_secs(3600));
+    for _ in 0..3 * BATCH {
+        stage.nudged(key(1000));
+    }
+    let mut answer = stage.ask();
+    assert!(stage.daemon.service.is_hungry());
+    stage.step();
+    assert!(!stage.daemon.service.is_hungry());
+    assert!(!stage.inbox.is_empty(), "there is more to take in");
+    assert!(answer.try_recv().expect("an answer").is_err(), "there is no such patch");
+}
