@@ -30,6 +30,7 @@ use crate::{
         fact::Fact,
         job::JobId,
         place::Places,
+        refusal::{ErrorName, Refusal},
         time::{Millis, Moment},
     },
     observe::{self, module_file::OpenModule},
@@ -195,10 +196,7 @@ impl Daemon {
     /// The first look: what an earlier daemon left behind, and what is there now.
     fn begin(&mut self) {
         let now = now();
-        let mut changes = self.model.resume(now, self.kept.jobs());
-        if self.kept.reboot_advised() {
-            changes.extend(self.model.observe(now, Fact::ForcedBefore));
-        }
+        let mut changes = self.model.resume(now, self.kept.lasting(), self.kept.jobs());
         for core in crate::model::patch::Core::ALL {
             for fact in work::list(&self.setup.places, core) {
                 changes.extend(self.model.observe(now, fact));
@@ -263,7 +261,17 @@ impl Daemon {
             }
             policy::begun(&mut self.model, now, &action);
             match &action {
-                Action::Force { patch, .. } => journal::tell_force_evidence(patch, &self.model),
+                Action::Force { core, patch } => {
+                    journal::tell_force_evidence(patch, &self.model);
+                    // a force that nobody remembers is worse than none
+                    if let Err(why) = self.kept.put_lasting(self.model.lasting()) {
+                        let runtime = self.setup.places.runtime.display();
+                        let why = format!("{patch} was not forced: that cannot be written down in {runtime} ({why})");
+                        let why = Refusal::new(ErrorName::Refused, why);
+                        self.work.refuse_force(*core, patch.clone(), why);
+                        continue;
+                    }
+                }
                 Action::Nudge { .. } => {
                     nudges.push(action);
                     continue;

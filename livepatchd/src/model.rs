@@ -25,7 +25,7 @@ pub mod reason;
 pub mod refusal;
 pub mod request;
 mod requests;
-mod resume;
+pub mod resume;
 pub mod snapshot;
 pub mod task;
 #[cfg(test)]
@@ -62,6 +62,8 @@ pub struct Model {
     leaving: BTreeMap<PatchName, Leaving>,
     /// Patches whose modules the kernel never lets go, because they were forced off.
     kept: BTreeSet<PatchName>,
+    /// Patches whose `force` is being written, each with the modules that the kernel never lets go if it takes that.
+    forcing: BTreeMap<PatchName, BTreeSet<PatchName>>,
     freshness: BTreeMap<Core, Freshness>,
     /// Patches to whose `enabled` or `force` a write is under way.
     writing: BTreeSet<PatchName>,
@@ -122,7 +124,6 @@ impl Model {
                 self.degraded = list;
                 changed.then_some(Change::DegradedChanged).into_iter().collect()
             }
-            Fact::ForcedBefore => self.advise_reboot(),
         };
         changes.extend(self.settle_jobs(now));
         self.show_progress(&mut changes);
@@ -164,6 +165,13 @@ impl Model {
     /// is judged by the patch's state.
     pub fn write_asked(&mut self, patch: &PatchName) {
         self.writing.insert(patch.clone());
+    }
+
+    /// Notes that a write to this patch's `force` is about to begin. Write down [`Model::lasting`] before it does: whether
+    /// the kernel took it may never be heard.
+    pub fn force_asked(&mut self, patch: &PatchName) {
+        self.write_asked(patch);
+        self.forcing.insert(patch.clone(), self.retired_by_force(patch));
     }
 
     /// Notes that a nudge of this task was begun, so that it is told even if the task has moved when its outcome comes.
@@ -262,7 +270,7 @@ impl Model {
             TransitionEvent::Forced => {
                 freshness.stir();
                 if let Some(patch) = self.transitions.get(&core).map(|t| t.patch.clone()) {
-                    self.keep_forced(&patch);
+                    self.kept.extend(self.retired_by_force(&patch));
                 }
                 self.advise_reboot()
             }

@@ -4,7 +4,7 @@
 //! A step may take in hundreds of facts, and what readers see grows with the number of blockers: a copy of it for each
 //! fact would be more work than the facts themselves. So changes and answers are collected, and one copy is published.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use tokio::sync::oneshot;
 
@@ -59,6 +59,9 @@ impl Daemon {
         {
             self.news.copies += 1;
         }
+        // first what must not be forgotten, then what others may act upon
+        let kept = self.kept.put_lasting(self.model.lasting());
+        self.warn_unless_kept(kept);
         let changes = std::mem::take(&mut self.news.changes);
         let snapshot = describe(&self.model, &self.rules);
         self.service.status(&snapshot);
@@ -76,9 +79,12 @@ impl Daemon {
                 self.modules.remove(&job.id);
                 self.kept.drop_job(job.id)
             }
-            Change::RebootAdvised => self.kept.advise_reboot(),
             _ => Ok(()),
         };
+        self.warn_unless_kept(kept);
+    }
+
+    fn warn_unless_kept(&self, kept: io::Result<()>) {
         if let Err(why) = kept {
             tracing::warn!("{}: {why}", self.setup.places.runtime.display());
         }

@@ -10,6 +10,7 @@
 mod private_bus;
 
 use std::{
+    fs,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -28,7 +29,7 @@ use crate::{
         fact::{Fact, Outcome},
         patch::{Core, Direction, Listed, PatchListing},
         place::Places,
-        request::Reply,
+        request::{Reply, Request},
         task::TaskKey,
         testing::{key, name, sighting},
     },
@@ -133,6 +134,22 @@ impl Stage {
         self.daemon.events.send(event).expect("taken");
     }
 
+    /// Waits until the forced write is over; whether it was taken.
+    async fn outcome_of(&mut self, write: &Slot) -> bool {
+        let over = async {
+            loop {
+                match self.inbox.recv().await.expect("events") {
+                    Event::Finished(slot, facts) if slot == *write => return facts,
+                    _ => {}
+                }
+            }
+        };
+        let facts = tokio::time::timeout(Duration::from_secs(10), over)
+            .await
+            .expect("it ends");
+        matches!(facts[..], [Fact::Outcome(Outcome::Forced { result: Ok(()), .. })])
+    }
+
     fn ask(&self) -> oneshot::Receiver<Reply> {
         let (reply, answer) = oneshot::channel();
         let incoming = Incoming::Nudge {
@@ -189,4 +206,33 @@ async fn an_inbox_that_is_always_full_starves_neither_callers_nor_the_watchdog()
     assert!(!stage.daemon.service.is_hungry());
     assert!(!stage.inbox.is_empty(), "there is more to take in");
     assert!(answer.try_recv().expect("an answer").is_err(), "there is no such patch");
+}
+
+#[tokio::test]
+async fn a_force_is_written_down_before_it_is_begun_and_not_begun_otherwise() {
+    for writable in [true, false] {
+        let mut stage = Stage::new().await;
+        let places = stage.daemon.setup.places.clone();
+        let force = places.patch(Core::Kernel, &name("lp")).join("force");
+        fs::create_dir_all(force.parent().expect("a directory")).expect("made");
+        fs::write(&force, "").expect("made");
+        stage.hold_back(1);
+        if !writable {
+            fs::remove_dir_all(&places.runtime).expect("removed");
+            fs::write(&places.runtime, "a file where the directory should be").expect("made");
+        }
+        let asked = stage.daemon.model.request(now(), Request::Force { patch: name("lp") });
+        assert!(asked.0.is_ok());
+        stage.daemon.decide();
+        // the tasks that do the work have not had their turn
+        assert_eq!(fs::read(&force).expect("there"), b"");
+        assert_eq!(
+            Kept::new(&places.runtime).lasting().forcing.len(),
+            usize::from(writable)
+        );
+        let write = Slot::Write(Core::Kernel);
+        let outcome = stage.outcome_of(&write).await;
+        assert_eq!(fs::read(&force).expect("there"), if writable { &b"1"[..] } else { b"" });
+        assert_eq!(outcome, writable);
+    }
 }

@@ -58,8 +58,6 @@ pub enum Fact {
     Outcome(Outcome),
     /// Knowledge this kernel or these rights do not give, each as a sentence for administrators. Replaces what was said before.
     Degraded(Vec<String>),
-    /// An earlier daemon wrote down that a transition was forced since boot.
-    ForcedBefore,
 }
 
 /// What a core's transition did.

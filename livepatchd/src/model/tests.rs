@@ -15,6 +15,7 @@ use super::{
         PatchState::{self, Disabled, Disabling, Enabled, Enabling, Loaded},
     },
     request::{Answer, Request},
+    resume::Lasting,
     task::{Reason, Verdict},
     testing::{key, name, sighting},
     time::{Millis, Moment},
@@ -344,7 +345,7 @@ fn a_job_taken_up_from_an_earlier_daemon_waits_for_the_first_listing() {
     ] {
         let mut model = Model::new();
         assert_eq!(
-            model.resume(T, job.clone().into_iter().collect()),
+            model.resume(T, Lasting::default(), job.clone().into_iter().collect()),
             [Change::JobStarted(id)]
         );
         model.tick(T, Millis(3_000));

@@ -15,6 +15,7 @@ use crate::{
         job::{Job, JobId, JobOptions, JobResult, OnTimeout},
         patch::{Core, PatchName, PatchState},
         request::{Answer, Reply, Request},
+        resume::Lasting,
         snapshot::Snapshot,
         task::{Scheduling, TaskClass, TaskKey},
         testing::name,
@@ -87,22 +88,23 @@ impl Machine {
             idle_turns: 0,
             turns: 0,
         };
-        machine.start_daemon(Vec::new());
+        machine.start_daemon(Lasting::default(), Vec::new());
         machine
     }
 
     /// The daemon is killed and starts again with the jobs that were written down.
     pub(super) fn restart_daemon(&mut self) {
         let jobs = self.model.jobs().filter(|j| j.result.is_none()).cloned().collect();
+        let lasting = self.model.lasting();
         self.kernel.lose_daemon();
         self.under_way.clear();
         self.client = Client::default();
-        self.start_daemon(jobs);
+        self.start_daemon(lasting, jobs);
     }
 
-    fn start_daemon(&mut self, jobs: Vec<Job>) {
+    fn start_daemon(&mut self, lasting: Lasting, jobs: Vec<Job>) {
         self.model = Model::new();
-        let changes = self.model.resume(self.kernel.now, jobs);
+        let changes = self.model.resume(self.kernel.now, lasting, jobs);
         self.hear(changes);
         self.observe(Fact::Stirred(Core::Kernel));
         self.run_for(10);
