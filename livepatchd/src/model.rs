@@ -64,6 +64,8 @@ pub struct Model {
     kept: BTreeSet<PatchName>,
     /// Patches whose `force` is being written, each with the modules that the kernel never lets go if it takes that.
     forcing: BTreeMap<PatchName, BTreeSet<PatchName>>,
+    /// Patches that an earlier daemon saw enabled and this one has not seen yet.
+    were_enabled: BTreeSet<PatchName>,
     freshness: BTreeMap<Core, Freshness>,
     /// Patches to whose `enabled` or `force` a write is under way.
     writing: BTreeSet<PatchName>,

@@ -172,6 +172,8 @@ mod tests {
             reboot_advised: true,
             forcing: [(name("lp"), [name("lp"), name("old")].into())].into(),
             kept: [name("older")].into(),
+            leaving: [name("retired")].into(),
+            enabled: [name("lp")].into(),
         };
         kept.put_lasting(lasting.clone()).expect("written");
         assert_eq!(kept.lasting(), lasting);

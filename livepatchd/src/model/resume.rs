@@ -13,7 +13,7 @@ use super::{
     Model,
     change::Change,
     job::{Job, JobPhase},
-    patch::PatchName,
+    patch::{PatchName, PatchState},
     time::Moment,
 };
 
@@ -28,15 +28,24 @@ pub struct Lasting {
     pub forcing: BTreeMap<PatchName, BTreeSet<PatchName>>,
     /// Modules that the kernel never lets go, because their patches were forced off.
     pub kept: BTreeSet<PatchName>,
+    /// Modules that are to be unloaded.
+    pub leaving: BTreeSet<PatchName>,
+    /// Patches that were enabled when they were last listed: one that no longer is when the next daemon comes may have been
+    /// retired by a `replace` patch meanwhile.
+    pub enabled: BTreeSet<PatchName>,
 }
 
 impl Model {
     /// What must outlive the daemon, as it is now.
     pub fn lasting(&self) -> Lasting {
+        let enabled = self.patches.values().filter(|p| p.state == PatchState::Enabled);
+        let enabled = enabled.map(|p| &p.name);
         Lasting {
             reboot_advised: self.reboot_advised,
             forcing: self.forcing.clone(),
             kept: self.kept.clone(),
+            leaving: self.leaving.keys().cloned().collect(),
+            enabled: enabled.chain(&self.were_enabled).cloned().collect(),
         }
     }
 
@@ -46,6 +55,8 @@ impl Model {
             reboot_advised,
             forcing,
             kept,
+            leaving,
+            enabled,
         } = lasting;
         let mut changes = Vec::new();
         if reboot_advised || !forcing.is_empty() {
@@ -53,6 +64,10 @@ impl Model {
         }
         self.kept
             .extend(kept.into_iter().chain(forcing.into_values().flatten()));
+        self.were_enabled = enabled;
+        for patch in leaving {
+            changes.extend(self.let_leave(now, &patch));
+        }
         for mut job in jobs {
             let id = job.id;
             if job.result.is_some() || self.jobs.contains_key(&id) {

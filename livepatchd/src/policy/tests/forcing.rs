@@ -128,5 +128,10 @@ fn a_force_that_the_kernel_refused_leaves_no_mark() {
         result: Err(Refusal::new(ErrorName::NotInTransition, "no")),
     };
     m.model.observe(now, Fact::Outcome(outcome));
-    assert_eq!(m.model.lasting(), Lasting::default());
+    let enabled = [name("lp")].into();
+    let nothing_else = Lasting {
+        enabled,
+        ..Lasting::default()
+    };
+    assert_eq!(m.model.lasting(), nothing_else);
 }

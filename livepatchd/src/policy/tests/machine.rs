@@ -94,11 +94,23 @@ impl Machine {
 
     /// The daemon is killed and starts again with the jobs that were written down.
     pub(super) fn restart_daemon(&mut self) {
+        self.restart_daemon_after(0);
+    }
+
+    /// The same with so many milliseconds in between.
+    pub(super) fn restart_daemon_after(&mut self, ms: u64) {
         let jobs = self.model.jobs().filter(|j| j.result.is_none()).cloned().collect();
         let lasting = self.model.lasting();
         self.kernel.lose_daemon();
         self.under_way.clear();
         self.client = Client::default();
+        let until = self.kernel.now + Millis(ms);
+        while let Some(at) = self.kernel.next().filter(|at| *at <= until) {
+            self.kernel.now = at;
+            // nobody hears
+            drop(self.kernel.advance());
+        }
+        self.kernel.now = until;
         self.start_daemon(lasting, jobs);
     }
 
