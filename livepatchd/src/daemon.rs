@@ -4,40 +4,43 @@
 //! One step: take in what came (facts, calls, time), publish what changed, decide, start what was decided. The loop
 //! itself never blocks: everything that can is on the blocking pool (`work`) or in a task of its own (`watch`).
 
+mod answer;
 mod apply;
 mod kept;
+mod news;
 mod service;
 mod watch;
 mod work;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, oneshot},
+    sync::mpsc,
 };
 
-use self::{apply::Checked, kept::Kept, service::Service, watch::Sources, work::Work};
+use self::{apply::Checked, kept::Kept, news::News, service::Service, watch::Sources, work::Work};
 use crate::{
-    act::{self, nudge::Recovered},
-    bus::{Authority, Bus, BusError, Call, Incoming},
+    act,
+    bus::{Authority, Bus, BusError, Call},
     config::{self, ConfigError},
     journal,
     model::{
         Model,
-        change::Change,
         fact::Fact,
         job::JobId,
         place::Places,
-        request::{Answer, Reply, Request},
+        refusal::{ErrorName, Refusal},
         time::{Millis, Moment},
     },
     observe::{self, module_file::OpenModule},
-    policy::{self, Decision, action::Action, describe::describe, rules::Rules},
+    policy::{self, Decision, action::Action, rules::Rules},
 };
 
 /// Calls that wait for the loop before callers are told to try again.
 const CALLS: usize = 64;
+/// Events taken in one step: some milliseconds' worth, and few enough steps that what readers see is copied seldom.
+const BATCH: usize = 256;
 
 /// How the daemon is started.
 #[derive(Clone, Debug)]
@@ -83,6 +86,13 @@ enum Event {
     Reloaded(Result<Rules, ConfigError>),
 }
 
+/// The signals that the service manager sends.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
 struct Daemon {
     setup: Setup,
     model: Model,
@@ -93,11 +103,22 @@ struct Daemon {
     kept: Kept,
     /// Modules that jobs have yet to load.
     modules: BTreeMap<JobId, OpenModule>,
+    news: News,
     events: mpsc::UnboundedSender<Event>,
+}
+
+/// Finishes the nudges that an earlier daemon had begun, and tells the journal of each. It needs no configuration and no
+/// bus: whatever else is wrong with the system, no task stays stopped by us.
+pub fn recover(places: &Places) {
+    for recovered in act::nudge::recover(places) {
+        journal::tell_recovered(recovered.key, recovered.continued);
+    }
 }
 
 /// Runs until SIGTERM or SIGINT (`Ok`), or until it cannot go on.
 pub fn run_to_end(setup: Setup) -> Result<(), Ended> {
+    // before anything that can fail
+    recover(&setup.places);
     let system = |what| move |source| Ended::System { what, source };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -112,10 +133,11 @@ pub fn run_to_end(setup: Setup) -> Result<(), Ended> {
 async fn run(setup: Setup) -> Result<(), Ended> {
     let rules = config::read(&setup.config)?;
     let system = |what| move |source| Ended::System { what, source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM handler"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT handler"))?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(system("SIGHUP handler"))?;
-
+    let mut signals = Signals {
+        terminate: signal(SignalKind::terminate()).map_err(system("SIGTERM handler"))?,
+        interrupt: signal(SignalKind::interrupt()).map_err(system("SIGINT handler"))?,
+        hangup: signal(SignalKind::hangup()).map_err(system("SIGHUP handler"))?,
+    };
     let (events, mut inbox) = mpsc::unbounded_channel();
     let (calls, mut called) = mpsc::channel(CALLS);
     let connection = zbus::Connection::system().await.map_err(BusError::from)?;
@@ -129,64 +151,76 @@ async fn run(setup: Setup) -> Result<(), Ended> {
         work: Work::new(&setup.places, sources.scanner(), sources.ready(), events.clone()),
         kept: Kept::new(&setup.places.runtime),
         modules: BTreeMap::new(),
+        news: News::default(),
         events,
         setup,
     };
-    daemon.begin();
-    daemon.bus.claim_name().await?;
-    Service::ready();
-    tracing::info!("livepatchd {} is ready", env!("CARGO_PKG_VERSION"));
-
-    loop {
-        let wake_at = daemon.decide();
-        let batch = tokio::select! {
-            biased;
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            Some(()) = recv(&mut hangup) => { daemon.reload(); Vec::new() }
-            why = daemon.bus.closed() => return Err(Ended::BusClosed(why)),
-            Some(event) = inbox.recv() => vec![event],
-            Some(call) = called.recv() => { daemon.answer(call); Vec::new() }
-            () = sleep_until(wake_at) => Vec::new(),
-            () = daemon.service.watchdog_due() => Vec::new(),
-        };
-        daemon.step(batch, &mut inbox);
-    }
+    // nothing between here and the end returns early: nudges are finished however it ends
+    let ended = daemon.serve(&mut signals, &mut inbox, &mut called).await;
     Service::stopping();
     daemon.work.finish().await;
-    Ok(())
+    ended
 }
 
 impl Daemon {
+    /// Turns until it is told to end (`Ok`) or the bus is of no more use.
+    async fn serve(
+        &mut self,
+        signals: &mut Signals,
+        inbox: &mut mpsc::UnboundedReceiver<Event>,
+        called: &mut mpsc::Receiver<Call>,
+    ) -> Result<(), Ended> {
+        self.begin();
+        self.bus.claim_name().await?;
+        Service::ready();
+        tracing::info!("livepatchd {} is ready", env!("CARGO_PKG_VERSION"));
+        loop {
+            let wake_at = self.decide();
+            tokio::select! {
+                biased;
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                Some(()) = signals.hangup.recv() => self.reload(),
+                why = self.bus.closed() => return Err(Ended::BusClosed(why)),
+                Some(event) = inbox.recv() => self.take(now(), event),
+                Some(call) = called.recv() => self.answer(call),
+                () = sleep_until(wake_at) => {}
+                () = self.service.watchdog_due() => {}
+            }
+            self.step(inbox, called);
+            // whatever is ready here, the tasks that speak to the bus and to the kernel get their turn
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The first look: what an earlier daemon left behind, and what is there now.
     fn begin(&mut self) {
         let now = now();
-        let mut changes = self.model.resume(now, self.kept.jobs());
-        if self.kept.reboot_advised() {
-            changes.extend(self.model.observe(now, Fact::ForcedBefore));
-        }
-        for Recovered { key, continued, .. } in act::nudge::recover(&self.setup.places) {
-            changes.extend(self.model.observe(now, Fact::NudgeRecovered { key, continued }));
-        }
+        let mut changes = self.model.resume(now, self.kept.lasting(), self.kept.jobs());
         for core in crate::model::patch::Core::ALL {
             for fact in work::list(&self.setup.places, core) {
                 changes.extend(self.model.observe(now, fact));
             }
         }
+        self.tell(changes);
         // also that there is nothing to tell of
-        self.show(&changes);
+        self.announce();
     }
 
-    fn step(&mut self, mut batch: Vec<Event>, inbox: &mut mpsc::UnboundedReceiver<Event>) {
-        while let Ok(event) = inbox.try_recv() {
-            batch.push(event);
-        }
+    /// Takes in what came, a bounded part of it, and tells once what changed. Calls and the watchdog have their turn in each
+    /// step, however much there is to take in.
+    fn step(&mut self, inbox: &mut mpsc::UnboundedReceiver<Event>, called: &mut mpsc::Receiver<Call>) {
+        self.service.feed();
         let now = now();
-        for event in batch {
+        for event in std::iter::from_fn(|| inbox.try_recv().ok()).take(BATCH) {
             self.take(now, event);
         }
+        for call in std::iter::from_fn(|| called.try_recv().ok()).take(CALLS) {
+            self.answer(call);
+        }
         let changes = self.model.tick(now, self.rules.stall_after);
-        self.publish(&changes);
+        self.tell(changes);
+        self.publish();
     }
 
     fn take(&mut self, now: Moment, event: Event) {
@@ -213,42 +247,7 @@ impl Daemon {
 
     fn observe(&mut self, now: Moment, fact: Fact) {
         let changes = self.model.observe(now, fact);
-        self.publish(&changes);
-    }
-
-    fn publish(&mut self, changes: &[Change]) {
-        if !changes.is_empty() {
-            self.show(changes);
-        }
-    }
-
-    fn show(&mut self, changes: &[Change]) {
-        for change in changes {
-            journal::tell(change, &self.model);
-            self.keep(change);
-        }
-        let snapshot = describe(&self.model, &self.rules);
-        self.service.status(&snapshot);
-        self.bus.publish(changes, Arc::new(snapshot));
-    }
-
-    /// Writes down what must outlive this process.
-    fn keep(&mut self, change: &Change) {
-        let kept = match change {
-            Change::JobStarted(id) | Change::JobChanged(id) => {
-                let job = self.model.jobs().find(|j| j.id == *id && j.result.is_none());
-                job.map_or(Ok(()), |job| self.kept.put_job(job))
-            }
-            Change::JobEnded(job) => {
-                self.modules.remove(&job.id);
-                self.kept.drop_job(job.id)
-            }
-            Change::RebootAdvised => self.kept.advise_reboot(),
-            _ => Ok(()),
-        };
-        if let Err(why) = kept {
-            tracing::warn!("{}: {why}", self.setup.places.runtime.display());
-        }
+        self.tell(changes);
     }
 
     /// Starts what policy decides; when to decide again.
@@ -262,7 +261,17 @@ impl Daemon {
             }
             policy::begun(&mut self.model, now, &action);
             match &action {
-                Action::Force { patch, .. } => journal::tell_force_evidence(patch, &self.model),
+                Action::Force { core, patch } => {
+                    journal::tell_force_evidence(patch, &self.model);
+                    // a force that nobody remembers is worse than none
+                    if let Err(why) = self.kept.put_lasting(self.model.lasting()) {
+                        let runtime = self.setup.places.runtime.display();
+                        let why = format!("{patch} was not forced: that cannot be written down in {runtime} ({why})");
+                        let why = Refusal::new(ErrorName::Refused, why);
+                        self.work.refuse_force(*core, patch.clone(), why);
+                        continue;
+                    }
+                }
                 Action::Nudge { .. } => {
                     nudges.push(action);
                     continue;
@@ -277,65 +286,6 @@ impl Daemon {
         }
         self.work.start_nudges(nudges);
         wake_at
-    }
-
-    fn answer(&mut self, call: Call) {
-        let Call { incoming, reply } = call;
-        let rules = &self.rules;
-        let request = match incoming {
-            Incoming::Apply { path, options, .. } => {
-                return apply::check(
-                    &self.setup.places,
-                    apply::Source::Path(path),
-                    options,
-                    reply,
-                    &self.events,
-                );
-            }
-            Incoming::ApplyFd {
-                module, name, options, ..
-            } => {
-                let source = apply::Source::Fd(module, name);
-                return apply::check(&self.setup.places, source, options, reply, &self.events);
-            }
-            Incoming::Revert { patch, options, .. } => {
-                let options = options.or(rules);
-                Request::Revert { patch, options }
-            }
-            Incoming::Cancel { patch, job, .. } => {
-                if let Some(refusal) = job.and_then(|id| apply::no_such_job(&self.model, id)) {
-                    return respond(reply, Err(refusal));
-                }
-                let options = crate::bus::AskedOptions::default().or(rules);
-                Request::Cancel { patch, options }
-            }
-            Incoming::Force { patch, .. } => Request::Force { patch },
-            Incoming::Nudge { patch, .. } => Request::Nudge { patch },
-        };
-        let (answer, changes) = policy::answer(&mut self.model, &self.rules, now(), request);
-        self.publish(&changes);
-        respond(reply, answer);
-    }
-
-    /// Lets a checked module in as a job.
-    fn admit(&mut self, now: Moment, checked: Checked) {
-        let Checked { module, options, reply } = checked;
-        let (module, core) = match module {
-            Ok(found) => found,
-            Err(refusal) => return respond(reply, Err(refusal)),
-        };
-        let request = Request::Apply {
-            patch: module.facts().name.clone(),
-            core,
-            options: options.or(&self.rules),
-        };
-        let (answer, changes) = policy::answer(&mut self.model, &self.rules, now, request);
-        if let Ok(Answer::Job(id)) = &answer {
-            self.modules.insert(*id, module);
-        }
-        // the caller finds its job's object on the bus when it hears of it
-        self.publish(&changes);
-        respond(reply, answer);
     }
 
     fn reload(&mut self) {
@@ -360,11 +310,5 @@ async fn sleep_until(moment: Option<Moment>) {
     }
 }
 
-async fn recv(signal: &mut Signal) -> Option<()> {
-    signal.recv().await
-}
-
-fn respond(reply: oneshot::Sender<Reply>, answer: Reply) {
-    // a caller that has gone away does not want its answer any more
-    let _ = reply.send(answer);
-}
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use crate::model::{
     job::{Job, JobId, JobResult},
     patch::{PatchName, PatchState},
     reason::phrase,
-    task::Blocker,
+    task::{Blocker, TaskKey},
     time::Moment,
     transition::Transition,
 };
@@ -174,20 +174,22 @@ pub fn tell(change: &Change, model: &Model) {
             MESSAGE_ID = message_id::REBOOT_ADVISED,
             "a transition was forced: tasks may run old code for ever; a reboot is advised"
         ),
-        Change::NudgeRecovered { key, continued } => {
-            let what = if *continued {
-                "continued it"
-            } else {
-                "it runs, nothing to do"
-            };
-            warn!(
-                MESSAGE_ID = message_id::NUDGE_RECOVERED,
-                LIVEPATCH_TID = key.tid,
-                "the nudge of thread {} was cut short by the end of an earlier livepatchd: {what}",
-                key.tid
-            );
-        }
     }
+}
+
+/// Writes down that a nudge which an earlier daemon had begun was finished.
+pub fn tell_recovered(key: TaskKey, continued: bool) {
+    let what = if continued {
+        "continued it"
+    } else {
+        "it runs, nothing to do"
+    };
+    warn!(
+        MESSAGE_ID = message_id::NUDGE_RECOVERED,
+        LIVEPATCH_TID = key.tid,
+        "the nudge of thread {} was cut short by the end of an earlier livepatchd: {what}",
+        key.tid
+    );
 }
 
 /// Writes down every blocker of a patch before it is forced.
@@ -195,7 +197,7 @@ pub fn tell_force_evidence(patch: &PatchName, model: &Model) {
     let Some(transition) = model.transition_of(patch) else {
         return;
     };
-    let asked = model.force_asked(patch).unwrap_or_default();
+    let asked = model.force_since(patch).unwrap_or_default();
     warn!(
         MESSAGE_ID = message_id::FORCE_EVIDENCE,
         LIVEPATCH_PATCH = %patch,

@@ -26,7 +26,7 @@ pub mod reason;
 pub mod refusal;
 pub mod request;
 mod requests;
-mod resume;
+pub mod resume;
 pub mod snapshot;
 pub mod task;
 #[cfg(test)]
@@ -63,6 +63,10 @@ pub struct Model {
     leaving: BTreeMap<PatchName, Leaving>,
     /// Patches whose modules the kernel never lets go, because they were forced off.
     kept: BTreeSet<PatchName>,
+    /// Patches whose `force` is being written, each with the modules that the kernel never lets go if it takes that.
+    forcing: BTreeMap<PatchName, BTreeSet<PatchName>>,
+    /// Patches that an earlier daemon saw enabled and this one has not seen yet.
+    were_enabled: BTreeSet<PatchName>,
     freshness: BTreeMap<Core, Freshness>,
     /// Patches to whose `enabled` or `force` a write is under way.
     writing: BTreeSet<PatchName>,
@@ -123,8 +127,6 @@ impl Model {
                 self.degraded = list;
                 changed.then_some(Change::DegradedChanged).into_iter().collect()
             }
-            Fact::ForcedBefore => self.advise_reboot(),
-            Fact::NudgeRecovered { key, continued } => vec![Change::NudgeRecovered { key, continued }],
         };
         changes.extend(self.settle_jobs(now));
         self.show_progress(&mut changes);
@@ -166,6 +168,13 @@ impl Model {
     /// is judged by the patch's state.
     pub fn write_asked(&mut self, patch: &PatchName) {
         self.writing.insert(patch.clone());
+    }
+
+    /// Notes that a write to this patch's `force` is about to begin. Write down [`Model::lasting`] before it does: whether
+    /// the kernel took it may never be heard.
+    pub fn force_asked(&mut self, patch: &PatchName) {
+        self.write_asked(patch);
+        self.forcing.insert(patch.clone(), self.retired_by_force(patch));
     }
 
     /// Notes that a nudge of this task was begun, so that it is told even if the task has moved when its outcome comes.
@@ -213,7 +222,7 @@ impl Model {
     }
 
     /// Since when force is asked for, for this patch.
-    pub fn force_asked(&self, patch: &PatchName) -> Option<Moment> {
+    pub fn force_since(&self, patch: &PatchName) -> Option<Moment> {
         let jobs = self.jobs.values().filter(|j| j.patch == *patch);
         jobs.filter_map(|j| j.force).min()
     }
@@ -270,7 +279,7 @@ impl Model {
             TransitionEvent::Forced => {
                 freshness.stir();
                 if let Some(patch) = self.transitions.get(&core).map(|t| t.patch.clone()) {
-                    self.keep_forced(&patch);
+                    self.kept.extend(self.retired_by_force(&patch));
                 }
                 self.advise_reboot()
             }

@@ -120,7 +120,8 @@ pub fn begun(model: &mut Model, now: Moment, action: &Action) {
                 model.scan_asked(now, *core, next);
             }
         }
-        Action::Switch { patch, .. } | Action::Force { patch, .. } => model.write_asked(patch),
+        Action::Switch { patch, .. } => model.write_asked(patch),
+        Action::Force { patch, .. } => model.force_asked(patch),
         Action::Nudge { patch, key, .. } => model.nudge_asked(patch, *key),
         // a job that loads and a module that leaves say so themselves
         Action::Load(_) | Action::Unload { .. } => {}

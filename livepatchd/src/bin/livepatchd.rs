@@ -13,16 +13,21 @@ struct Options {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
     config: PathBuf,
+    /// Only finish the nudges that an earlier livepatchd had begun, so that no task stays stopped by it
+    #[arg(long)]
+    recover: bool,
 }
 
 pub(crate) fn main() -> ExitCode {
-    let Options { config } = Options::parse();
+    let Options { config, recover } = Options::parse();
     journal::start();
     let runtime = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-    let setup = daemon::Setup {
-        config,
-        places: Places::system(runtime),
-    };
+    let places = Places::system(runtime);
+    if recover {
+        daemon::recover(&places);
+        return ExitCode::SUCCESS;
+    }
+    let setup = daemon::Setup { config, places };
     match daemon::run_to_end(setup) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

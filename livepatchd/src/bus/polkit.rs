@@ -75,6 +75,15 @@ impl<A> Authorised<A> {
     pub fn uid(&self) -> u32 {
         self.uid
     }
+
+    /// The proof for a caller that a test invents.
+    #[cfg(test)]
+    pub(crate) fn invented() -> Self {
+        Self {
+            uid: 0,
+            action: PhantomData,
+        }
+    }
 }
 
 /// The one that is asked. The default asks polkit for everybody but root.

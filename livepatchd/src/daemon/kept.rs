@@ -1,35 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What must outlive this process but not the boot: running jobs, and that a reboot is advised. One small file each in
-//! the runtime directory, written under another name and renamed, so that a reader never sees half of one.
+//! What must outlive this process but not the boot: one small file for each running job, and one for the rest
+//! ([`Lasting`]). They are in the runtime directory, written under another name and renamed, so that a reader never sees
+//! half of one.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use crate::model::job::{Job, JobId};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::model::{
+    job::{Job, JobId},
+    resume::Lasting,
+};
 
 const JOBS: &str = "jobs";
-const REBOOT: &str = "reboot-advised";
+const LASTING: &str = "lasting";
 
 /// The runtime directory.
-#[derive(Clone, Debug)]
-pub(super) struct Kept(PathBuf);
+#[derive(Debug)]
+pub(super) struct Kept {
+    directory: PathBuf,
+    /// As it was written last.
+    lasting: Option<Lasting>,
+}
 
 impl Kept {
     /// The files in this directory.
     pub(super) fn new(runtime: &Path) -> Self {
-        Self(runtime.to_owned())
+        Self {
+            directory: runtime.to_owned(),
+            lasting: None,
+        }
     }
 
     /// Writes a job down as it is now.
     pub(super) fn put_job(&self, job: &Job) -> io::Result<()> {
-        let jobs = self.0.join(JOBS);
-        fs::create_dir_all(&jobs)?;
-        let text = serde_json::to_vec(job)?;
-        let unfinished = jobs.join(".new");
-        fs::write(&unfinished, text)?;
-        fs::rename(unfinished, self.job(job.id))
+        write(&self.job(job.id), job)
     }
 
     /// A job is over.
@@ -42,41 +50,59 @@ impl Kept {
 
     /// The jobs that an earlier daemon left running, by number. A file that cannot be read is told and removed.
     pub(super) fn jobs(&self) -> Vec<Job> {
-        let Ok(entries) = fs::read_dir(self.0.join(JOBS)) else {
+        let Ok(entries) = fs::read_dir(self.directory.join(JOBS)) else {
             return Vec::new();
         };
-        let mut jobs = Vec::new();
+        let mut jobs: Vec<Job> = Vec::new();
         for path in entries.flatten().map(|entry| entry.path()) {
-            match fs::read(&path).map(|text| serde_json::from_slice::<Job>(&text)) {
-                Ok(Ok(job)) => jobs.push(job),
-                Ok(Err(why)) => discard(&path, &why.to_string()),
-                Err(why) => discard(&path, &why.to_string()),
-            }
+            jobs.extend(read(&path));
         }
         jobs.sort_by_key(|job| job.id);
         jobs
     }
 
-    /// Remembers until the next boot that a transition was forced.
-    pub(super) fn advise_reboot(&self) -> io::Result<()> {
-        fs::create_dir_all(&self.0)?;
-        fs::write(self.0.join(REBOOT), b"")
+    /// Writes down what else must not be forgotten, unless it is there already.
+    pub(super) fn put_lasting(&mut self, lasting: Lasting) -> io::Result<()> {
+        if self.lasting.as_ref() != Some(&lasting) {
+            self.lasting = None;
+            write(&self.directory.join(LASTING), &lasting)?;
+            self.lasting = Some(lasting);
+        }
+        Ok(())
     }
 
-    /// Whether a transition was forced since boot.
-    pub(super) fn reboot_advised(&self) -> bool {
-        self.0.join(REBOOT).exists()
+    /// What an earlier daemon wrote down since boot.
+    pub(super) fn lasting(&self) -> Lasting {
+        read(&self.directory.join(LASTING)).unwrap_or_default()
     }
 
     fn job(&self, id: JobId) -> PathBuf {
-        self.0.join(JOBS).join(id.0.to_string())
+        self.directory.join(JOBS).join(id.0.to_string())
     }
 }
 
-fn discard(path: &Path, why: &str) {
-    tracing::warn!("{}: not the record of a job, removed: {why}", path.display());
-    // if it stays, it is told again at the next start
-    let _ = fs::remove_file(path);
+/// Writes a file whole or not at all.
+fn write(path: &Path, what: &impl Serialize) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(path);
+    fs::create_dir_all(directory)?;
+    let unfinished = directory.join(".new");
+    fs::write(&unfinished, serde_json::to_vec(what)?)?;
+    fs::rename(unfinished, path)
+}
+
+/// Reads a file if it is there. One that cannot be read is told and removed.
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let read = fs::read(path).and_then(|text| Ok(serde_json::from_slice(&text)?));
+    match read {
+        Ok(what) => Some(what),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => None,
+        Err(why) => {
+            tracing::warn!("{}: no record of ours, removed: {why}", path.display());
+            // if it stays, it is told again at the next start
+            let _ = fs::remove_file(path);
+            None
+        }
+    }
 }
 
 #[cfg(test)]
@@ -138,11 +164,36 @@ mod tests {
     }
 
     #[test]
-    fn advice_to_reboot_stays() {
+    fn what_must_last_until_the_next_boot_comes_back() {
         let directory = tempfile::tempdir().expect("a directory");
-        let kept = Kept::new(directory.path());
-        assert!(!kept.reboot_advised());
-        kept.advise_reboot().expect("written");
-        assert!(kept.reboot_advised());
+        let mut kept = Kept::new(&directory.path().join("livepatchd"));
+        assert_eq!(kept.lasting(), Lasting::default());
+        let lasting = Lasting {
+            reboot_advised: true,
+            forcing: [(name("lp"), [name("lp"), name("old")].into())].into(),
+            kept: [name("older")].into(),
+            leaving: [name("retired")].into(),
+            enabled: [name("lp")].into(),
+        };
+        kept.put_lasting(lasting.clone()).expect("written");
+        assert_eq!(kept.lasting(), lasting);
+        // a version of livepatchd that knew less
+        fs::write(
+            directory.path().join("livepatchd/lasting"),
+            b"{\"reboot_advised\":true}",
+        )
+        .expect("written");
+        assert!(kept.lasting().reboot_advised);
+    }
+
+    #[test]
+    fn what_is_there_already_is_not_written_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut kept = Kept::new(directory.path());
+        kept.put_lasting(Lasting::default()).expect("written");
+        let file = directory.path().join("lasting");
+        fs::remove_file(&file).expect("removed");
+        kept.put_lasting(Lasting::default()).expect("nothing to do");
+        assert!(!file.exists());
     }
 }

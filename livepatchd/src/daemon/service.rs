@@ -27,6 +27,21 @@ impl Service {
         }
     }
 
+    /// One that systemd watches.
+    #[cfg(test)]
+    pub(super) fn watched(every: Duration) -> Self {
+        Self {
+            watchdog: Some(every),
+            ..Self::new()
+        }
+    }
+
+    /// Whether the watchdog has not been told for too long.
+    #[cfg(test)]
+    pub(super) fn is_hungry(&self) -> bool {
+        self.watchdog.is_some() && self.next <= Instant::now()
+    }
+
     /// Started, or done with a reload.
     pub(super) fn ready() {
         tell(&[NotifyState::Ready]);
@@ -52,14 +67,21 @@ impl Service {
         }
     }
 
-    /// Comes back when the watchdog has been told that the loop still turns.
-    pub(super) async fn watchdog_due(&mut self) {
-        let Some(every) = self.watchdog else {
-            return std::future::pending().await;
-        };
-        sleep_until(self.next).await;
-        tell(&[NotifyState::Watchdog]);
-        self.next = Instant::now() + every;
+    /// Comes back when the watchdog is to be told that the loop still turns.
+    pub(super) async fn watchdog_due(&self) {
+        match self.watchdog {
+            Some(_) => sleep_until(self.next).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells the watchdog, if that is due.
+    pub(super) fn feed(&mut self) {
+        let now = Instant::now();
+        if let Some(every) = self.watchdog.filter(|_| self.next <= now) {
+            tell(&[NotifyState::Watchdog]);
+            self.next = now + every;
+        }
     }
 }
 

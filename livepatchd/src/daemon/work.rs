@@ -20,10 +20,11 @@ use super::Event;
 use crate::{
     act::{Executor, Loadable},
     model::{
-        fact::Fact,
+        fact::{Fact, Outcome},
         job::JobId,
         patch::{Core, PatchName},
         place::Places,
+        refusal::Refusal,
         task::TaskKey,
     },
     observe::{
@@ -123,6 +124,18 @@ impl Work {
             });
             let _ = events.send(Event::Finished(slot, facts));
         });
+    }
+
+    /// Says no to a write that is marked as under way, as the kernel would.
+    pub(super) fn refuse_force(&self, core: Core, patch: PatchName, why: Refusal) {
+        let outcome = Outcome::Forced {
+            core,
+            patch,
+            result: Err(why),
+        };
+        let _ = self
+            .events
+            .send(Event::Finished(Slot::Write(core), vec![Fact::Outcome(outcome)]));
     }
 
     /// Starts nudges that are marked as under way, one after the other.

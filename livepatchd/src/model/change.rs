@@ -101,11 +101,4 @@ pub enum Change {
     RebootAdvised,
     /// A core appeared or went away.
     CoresChanged,
-    /// A nudge that an earlier daemon began was finished.
-    NudgeRecovered {
-        /// The task.
-        key: TaskKey,
-        /// Whether it had to be continued.
-        continued: bool,
-    },
 }

@@ -58,15 +58,6 @@ pub enum Fact {
     Outcome(Outcome),
     /// Knowledge this kernel or these rights do not give, each as a sentence for administrators. Replaces what was said before.
     Degraded(Vec<String>),
-    /// An earlier daemon wrote down that a transition was forced since boot.
-    ForcedBefore,
-    /// A nudge that an earlier daemon had begun was found in the runtime directory and finished.
-    NudgeRecovered {
-        /// The task.
-        key: TaskKey,
-        /// Whether it had to be continued.
-        continued: bool,
-    },
 }
 
 /// What a core's transition did.

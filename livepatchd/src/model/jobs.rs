@@ -71,6 +71,7 @@ impl Model {
     pub(super) fn job_forced(&mut self, core: Core, patch: &PatchName, result: Result<(), Refusal>) -> Vec<Change> {
         self.writing.remove(patch);
         self.freshness.entry(core).or_default().overtake();
+        let retired = self.forcing.remove(patch);
         let asked = |j: &&mut Job| j.is_moving() && j.patch == *patch && j.force.is_some();
         let jobs = self.jobs.values_mut().filter(asked);
         match result {
@@ -80,7 +81,8 @@ impl Model {
                     Change::JobChanged(job.id)
                 });
                 let mut changes: Vec<_> = granted.collect();
-                self.keep_forced(patch);
+                let retired = retired.unwrap_or_else(|| self.retired_by_force(patch));
+                self.kept.extend(retired);
                 changes.extend(self.advise_reboot());
                 changes
             }

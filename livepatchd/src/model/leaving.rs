@@ -3,6 +3,8 @@
 //!
 //! It never judges whether a patch is in use: the kernel's reference count does, and refuses.
 
+use std::collections::BTreeSet;
+
 use super::{
     Model,
     change::Change,
@@ -74,23 +76,23 @@ impl Model {
         }
     }
 
-    /// Notes that the patch's transition was forced: the kernel never lets go of the modules whose code tasks may still
-    /// run (`kernel/livepatch/transition.c: klp_force_transition` marks the patches that are being removed).
-    pub(super) fn keep_forced(&mut self, patch: &PatchName) {
-        let Some(forced) = self.patches.get(patch) else { return };
+    /// The modules that the kernel never lets go once the patch's transition is forced: tasks may still run their code
+    /// (`kernel/livepatch/transition.c: klp_force_transition` marks the patches that are being removed).
+    pub(super) fn retired_by_force(&self, patch: &PatchName) -> BTreeSet<PatchName> {
+        let Some(forced) = self.patches.get(patch) else {
+            return BTreeSet::new();
+        };
         match forced.state {
-            PatchState::Disabling | PatchState::Disabled | PatchState::Loaded => {
-                self.kept.insert(patch.clone());
-            }
+            PatchState::Disabling | PatchState::Disabled | PatchState::Loaded => BTreeSet::from([patch.clone()]),
             PatchState::Enabling | PatchState::Enabled if forced.replace == Some(true) => {
                 let retired = self.patches.values().filter(|p| {
                     p.core == forced.core
                         && p.name != *patch
                         && matches!(p.state, PatchState::Enabled | PatchState::Disabled)
                 });
-                self.kept.extend(retired.map(|p| p.name.clone()));
+                retired.map(|p| p.name.clone()).collect()
             }
-            PatchState::Enabling | PatchState::Enabled => {}
+            PatchState::Enabling | PatchState::Enabled => BTreeSet::new(),
         }
     }
 

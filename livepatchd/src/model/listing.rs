@@ -22,6 +22,8 @@ use super::{
 struct Update {
     patch: Patch,
     before: Option<Patch>,
+    /// Its state before, also if only an earlier daemon saw it.
+    was: Option<PatchState>,
 }
 
 impl Model {
@@ -40,8 +42,11 @@ impl Model {
             .filter_map(|PatchListing { name, listed }| {
                 let before = self.patches.get(&name).cloned();
                 let elsewhere = before.as_ref().is_some_and(|b| b.core != core);
-                let patch = next_patch(now, core, name, listed, before.as_ref(), is_first);
-                (!elsewhere).then_some(Update { patch, before })
+                let was_enabled = self.were_enabled.remove(&name).then_some(Enabled);
+                let was = before.as_ref().map(|b| b.state).or(was_enabled);
+                let state = next_state(listed.as_ref(), was, is_first);
+                let patch = next_patch(now, core, name, listed, before.as_ref(), state);
+                (!elsewhere).then_some(Update { patch, before, was })
             })
             .collect();
         let retired: BTreeMap<_, _> = updates
@@ -53,7 +58,13 @@ impl Model {
             .collect();
         for update in updates {
             let by = retired.get(&update.patch.name);
-            changes.extend(self.put_patch(now, update, by));
+            changes.extend(self.put_patch(now, update, by, is_first));
+        }
+        if is_first {
+            // somebody else unloaded it and loaded it anew while no daemon ran
+            let patches = &self.patches;
+            let in_use = |name: &PatchName| patches.get(name).is_some_and(|p| matches!(p.state, Enabling | Enabled));
+            self.leaving.retain(|name, _| !in_use(name));
         }
         changes.extend(retired.keys().filter_map(|name| self.let_leave(now, name)));
         changes.extend(self.follow_transition(now, core));
@@ -90,8 +101,18 @@ impl Model {
         gone
     }
 
-    fn put_patch(&mut self, now: Moment, update: Update, retired_by: Option<&PatchName>) -> Vec<Change> {
-        let Update { patch, before } = update;
+    fn put_patch(
+        &mut self,
+        now: Moment,
+        update: Update,
+        retired_by: Option<&PatchName>,
+        is_first: bool,
+    ) -> Vec<Change> {
+        let Update { patch, before, was: _ } = update;
+        if before.is_none() && !is_first {
+            // loaded just now, whatever became of an earlier module of this name
+            self.kept.remove(&patch.name);
+        }
         if before.as_ref() == Some(&patch) {
             return Vec::new();
         }
@@ -168,18 +189,15 @@ impl Model {
 
 /// Whether `newer` is a `replace` patch that took `older` out of use: only that goes without a transition of its own.
 fn retires(newer: &Update, older: &Update) -> bool {
-    let Some(before) = older.before.as_ref().filter(|b| b.state == Enabled) else {
-        return false;
-    };
-    if older.patch.state != Disabled || newer.patch.name == older.patch.name {
+    if older.was != Some(Enabled) || older.patch.state != Disabled || newer.patch.name == older.patch.name {
         return false;
     }
     match (newer.patch.replace, newer.patch.state) {
         (None | Some(true), Enabling) => true,
         // a listing is no snapshot: it may show the new patch complete and the old ones not yet disabled
-        (Some(true), Enabled) => newer.patch.since > before.since,
-        // where the kernel does not say, only the moment of completion tells
-        (None, Enabled) => newer.before.as_ref().map(|b| b.state) != Some(Enabled),
+        (Some(true), Enabled) if let Some(before) = &older.before => newer.patch.since > before.since,
+        // where the kernel does not say, or no daemon looked, only the moment of completion tells
+        (None | Some(true), Enabled) => newer.was != Some(Enabled),
         (Some(false), _) | (_, Loaded | Disabling | Disabled) => false,
     }
 }
@@ -209,9 +227,8 @@ fn next_patch(
     name: PatchName,
     listed: Option<Listed>,
     before: Option<&Patch>,
-    is_first: bool,
+    state: PatchState,
 ) -> Patch {
-    let state = next_state(listed.as_ref(), before.map(|b| b.state), is_first);
     let since = before.filter(|b| b.state == state).map_or(now, |b| b.since);
     match listed {
         Some(Listed {

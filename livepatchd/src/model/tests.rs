@@ -3,6 +3,8 @@
 //!
 //! What the model and policy make of a kernel together is in `policy/tests`.
 
+mod resuming;
+
 use super::{
     Model,
     change::Change,
@@ -333,37 +335,6 @@ fn the_verdicts_of_a_first_round_survive_a_listing_from_before_it() {
         _ => None,
     });
     assert_eq!(reason, Some(Reason::SleepingInFunction));
-}
-
-#[test]
-fn a_job_taken_up_from_an_earlier_daemon_waits_for_the_first_listing() {
-    let mut earlier = model([]);
-    let id = apply(&mut earlier, 75_000, OnTimeout::Reverse);
-    let job = earlier.jobs().find(|j| j.id == id).cloned();
-    for (first, expected) in [
-        (lp(ENABLED), JobResult::Done),
-        (nothing(), JobResult::Failed),
-        (Fact::CoreGone(Kernel), JobResult::Failed),
-    ] {
-        let mut model = Model::new();
-        assert_eq!(
-            model.resume(T, job.clone().into_iter().collect()),
-            [Change::JobStarted(id)]
-        );
-        model.tick(T, Millis(3_000));
-        assert_eq!(result(&model, id), None);
-        model.observe(T, first);
-        assert_eq!(result(&model, id), Some(expected));
-        // numbers go on where they were
-        model.observe(T, nothing());
-        model.observe(T, nothing());
-        let next = Request::Apply {
-            patch: name("lp2"),
-            core: Kernel,
-            options: options(1, OnTimeout::Keep),
-        };
-        assert_eq!(ask(&mut model, next), JobId(id.0 + 1));
-    }
 }
 
 #[test]

@@ -71,8 +71,7 @@ impl Client {
                 | Change::ActionFailed { .. }
                 | Change::DegradedChanged
                 | Change::RebootAdvised
-                | Change::CoresChanged
-                | Change::NudgeRecovered { .. } => {}
+                | Change::CoresChanged => {}
             }
         }
         let patches: BTreeMap<_, _> = after.patches.iter().map(|p| (p.name.clone(), p.clone())).collect();

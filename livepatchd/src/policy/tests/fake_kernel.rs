@@ -196,7 +196,11 @@ impl FakeKernel {
     pub(super) fn begin(&mut self, action: Action, loads: Option<PatchName>) {
         let act = self.delays.act;
         match action {
-            Action::List(_) => {
+            // this kernel has no other core
+            Action::List(core @ Core::KlpRs) => {
+                self.deliver(self.delays.list, Some(Slot::List(core)), Fact::CoreGone(core));
+            }
+            Action::List(Core::Kernel) => {
                 let names = self.modules.keys().cloned().collect();
                 self.later(0, Event::Read { names, got: Vec::new() });
             }

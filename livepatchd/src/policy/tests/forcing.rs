@@ -7,9 +7,16 @@ use super::{
 };
 use crate::model::{
     change::Change,
-    job::JobResult,
-    patch::PatchState::{Disabled, Enabled},
-    refusal::ErrorName,
+    fact::{Fact, Outcome},
+    job::{JobOptions, JobResult, OnTimeout},
+    patch::{
+        Core,
+        PatchState::{Disabled, Enabled},
+    },
+    refusal::{ErrorName, Refusal},
+    request::Request,
+    resume::Lasting,
+    testing::name,
 };
 
 #[test]
@@ -73,4 +80,58 @@ fn what_is_not_in_transition_is_not_forced() {
     assert_eq!(m.force("lp").expect_err("a refusal").name, ErrorName::NotInTransition);
     assert_eq!(m.force("lp2").expect_err("a refusal").name, ErrorName::NotFound);
     assert!(!m.snapshot().reboot_advised);
+}
+
+#[test]
+fn a_force_whose_outcome_nobody_heard_counts_as_taken() {
+    let mut m = Machine::applied("lp");
+    m.kernel.events = false;
+    m.kernel.add(Task {
+        inside: Inside::New,
+        ..Task::deaf(812)
+    });
+    let options = JobOptions {
+        nudge: false,
+        ..m.on_timeout(OnTimeout::Keep)
+    };
+    job(&m.request(Request::Revert {
+        patch: name("lp"),
+        options,
+    }));
+    m.run_for(5_000);
+    m.kernel.delays.act = 50;
+    job(&m.force("lp"));
+    // the kernel has taken it, and the daemon dies before it hears so
+    m.run_for(60);
+    assert!(!m.snapshot().reboot_advised);
+    m.restart_daemon();
+    assert!(m.snapshot().reboot_advised);
+    m.kernel.delays.act = 1;
+    m.run_for(20_000);
+    assert_eq!(m.state("lp"), Some(Disabled));
+    assert!(m.count(|c| matches!(c, Change::ModuleStays { .. })) > 0);
+    m.restart_daemon();
+    assert!(m.snapshot().reboot_advised, "also after the next death");
+    let again = m.revert("lp").expect_err("its module stays");
+    assert_eq!(again.name, ErrorName::Refused);
+}
+
+#[test]
+fn a_force_that_the_kernel_refused_leaves_no_mark() {
+    let mut m = Machine::applied("lp");
+    m.model.force_asked(&name("lp"));
+    assert_eq!(m.model.lasting().forcing.len(), 1);
+    let now = m.kernel.now;
+    let outcome = Outcome::Forced {
+        core: Core::Kernel,
+        patch: name("lp"),
+        result: Err(Refusal::new(ErrorName::NotInTransition, "no")),
+    };
+    m.model.observe(now, Fact::Outcome(outcome));
+    let enabled = [name("lp")].into();
+    let nothing_else = Lasting {
+        enabled,
+        ..Lasting::default()
+    };
+    assert_eq!(m.model.lasting(), nothing_else);
 }

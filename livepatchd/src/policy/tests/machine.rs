@@ -15,6 +15,7 @@ use crate::{
         job::{Job, JobId, JobOptions, JobResult, OnTimeout},
         patch::{Core, PatchName, PatchState},
         request::{Answer, Reply, Request},
+        resume::Lasting,
         snapshot::Snapshot,
         task::{Scheduling, TaskClass, TaskKey},
         testing::{key, name},
@@ -87,22 +88,35 @@ impl Machine {
             idle_turns: 0,
             turns: 0,
         };
-        machine.start_daemon(Vec::new());
+        machine.start_daemon(Lasting::default(), Vec::new());
         machine
     }
 
     /// The daemon is killed and starts again with the jobs that were written down.
     pub(super) fn restart_daemon(&mut self) {
+        self.restart_daemon_after(0);
+    }
+
+    /// The same with so many milliseconds in between.
+    pub(super) fn restart_daemon_after(&mut self, ms: u64) {
         let jobs = self.model.jobs().filter(|j| j.result.is_none()).cloned().collect();
+        let lasting = self.model.lasting();
         self.kernel.lose_daemon();
         self.under_way.clear();
         self.client = Client::default();
-        self.start_daemon(jobs);
+        let until = self.kernel.now + Millis(ms);
+        while let Some(at) = self.kernel.next().filter(|at| *at <= until) {
+            self.kernel.now = at;
+            // nobody hears
+            drop(self.kernel.advance());
+        }
+        self.kernel.now = until;
+        self.start_daemon(lasting, jobs);
     }
 
-    fn start_daemon(&mut self, jobs: Vec<Job>) {
+    fn start_daemon(&mut self, lasting: Lasting, jobs: Vec<Job>) {
         self.model = Model::new();
-        let changes = self.model.resume(self.kernel.now, jobs);
+        let changes = self.model.resume(self.kernel.now, lasting, jobs);
         self.hear(changes);
         self.observe(Fact::Stirred(Core::Kernel));
         self.run_for(10);
@@ -212,7 +226,7 @@ impl Machine {
         let Action::Force { patch, .. } = action else {
             return;
         };
-        let asked = self.model.force_asked(patch).expect("nobody asked for force");
+        let asked = self.model.force_since(patch).expect("nobody asked for force");
         let transition = self
             .model
             .transition_of(patch)

@@ -7,8 +7,9 @@ use crate::model::{
     job::{JobResult, OnTimeout},
     patch::{
         Direction,
-        PatchState::{Disabled, Enabled},
+        PatchState::{Disabled, Enabled, Enabling},
     },
+    refusal::ErrorName,
     testing::name,
 };
 
@@ -82,4 +83,51 @@ fn modules_that_a_forced_replace_patch_retires_stay_and_are_not_tried() {
     assert_eq!((m.state("lp"), m.state("lp2")), (Some(Disabled), Some(Disabled)));
     assert_eq!(m.count(|c| matches!(c, Change::ModuleStays { .. })), 2);
     m.assert_asleep();
+    m.restart_daemon();
+    let again = m.revert("lp").expect_err("also the next daemon knows");
+    assert_eq!(again.name, ErrorName::Refused);
+}
+
+#[test]
+fn retired_modules_go_also_if_the_daemon_dies_before_they_can() {
+    let mut m = two_applied();
+    // the last reference is dropped late
+    m.kernel.delays.put = 3_000;
+    m.apply("cumulative");
+    m.run_for(2_500);
+    assert_eq!(m.state("lp"), Some(Disabled));
+    assert!(m.model.leaving().count() > 0);
+    m.restart_daemon();
+    m.run_for(10_000);
+    assert_eq!(m.kernel.modules.len(), 1);
+    assert_eq!(m.model.leaving().count(), 0);
+    m.assert_asleep();
+}
+
+#[test]
+fn modules_that_are_retired_while_no_daemon_runs_go_when_one_does() {
+    for away in [3_000, 60_000] {
+        let mut m = two_applied();
+        m.kernel.add(Task::deaf(812));
+        m.apply("cumulative");
+        m.run_for(2_000);
+        assert_eq!(m.state("cumulative"), Some(Enabling));
+        m.kernel.tasks.remove(&812);
+        m.restart_daemon_after(away);
+        m.run_for(10_000);
+        assert_eq!(m.state("cumulative"), Some(Enabled));
+        assert_eq!(m.kernel.modules.len(), 1, "away for {away} ms");
+        m.assert_asleep();
+    }
+}
+
+#[test]
+fn a_patch_that_others_disable_while_no_daemon_runs_is_left_to_them() {
+    let mut m = Machine::applied("cumulative");
+    m.apply_and_wait("lp");
+    m.kernel.write(&name("lp"), Direction::Unpatching);
+    m.restart_daemon_after(20_000);
+    m.run_for(20_000);
+    assert_eq!(m.state("lp"), Some(Disabled));
+    assert!(m.kernel.modules.contains_key(&name("lp")));
 }
