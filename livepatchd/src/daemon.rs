@@ -185,7 +185,7 @@ impl Daemon {
                 Some(event) = inbox.recv() => self.take(now(), event),
                 Some(call) = called.recv() => self.answer(call),
                 () = sleep_until(wake_at) => {}
-                () = self.service.watchdog_due() => {}
+                () = self.service.watchdog() => {}
             }
             self.step(inbox, called);
             // whatever is ready here, the tasks that speak to the bus and to the kernel get their turn

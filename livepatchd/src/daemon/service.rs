@@ -1,45 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The daemon as a service of systemd: ready, reloading, status line, watchdog. Outside of systemd all of it is silent.
 
-use std::time::Duration;
-
 use sd_notify::NotifyState;
-use tokio::time::{Instant, sleep_until};
 
+use self::watchdog::Watchdog;
 use crate::model::{patch::PatchState, snapshot::Snapshot};
+
+mod watchdog;
 
 /// The connection to the service manager.
 #[derive(Debug)]
 pub(super) struct Service {
     status: String,
-    /// A third of the time after which systemd thinks us dead.
-    watchdog: Option<Duration>,
-    next: Instant,
+    /// Where systemd watches us.
+    watchdog: Option<Watchdog>,
 }
 
 impl Service {
+    /// Inside the runtime.
     pub(super) fn new() -> Self {
-        let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 3);
+        // told at every third of the time after which systemd thinks us dead
+        let every = sd_notify::watchdog_enabled().map(|limit| limit / 3);
+        Self::with(every.map(|every| Watchdog::new(every, every)))
+    }
+
+    /// One that systemd watches, to be told now and then again after this time.
+    #[cfg(test)]
+    pub(super) fn watched(every: std::time::Duration) -> Self {
+        Self::with(Some(Watchdog::new(std::time::Duration::from_nanos(1), every)))
+    }
+
+    fn with(watchdog: Option<std::io::Result<Watchdog>>) -> Self {
+        let watchdog = watchdog.transpose().unwrap_or_else(|why| {
+            // systemd will start another one
+            tracing::error!("no timer for the watchdog: {why}");
+            None
+        });
         Self {
             status: String::new(),
             watchdog,
-            next: Instant::now() + watchdog.unwrap_or_default(),
-        }
-    }
-
-    /// One that systemd watches.
-    #[cfg(test)]
-    pub(super) fn watched(every: Duration) -> Self {
-        Self {
-            watchdog: Some(every),
-            ..Self::new()
         }
     }
 
     /// Whether the watchdog has not been told for too long.
     #[cfg(test)]
     pub(super) fn is_hungry(&self) -> bool {
-        self.watchdog.is_some() && self.next <= Instant::now()
+        self.watchdog.as_ref().is_some_and(Watchdog::is_due)
     }
 
     /// Started, or done with a reload.
@@ -67,20 +73,19 @@ impl Service {
         }
     }
 
-    /// Comes back when the watchdog is to be told that the loop still turns.
-    pub(super) async fn watchdog_due(&self) {
-        match self.watchdog {
-            Some(_) => sleep_until(self.next).await,
+    /// Tells the watchdog each time that the loop still turns; comes back only after one.
+    pub(super) async fn watchdog(&self) {
+        match &self.watchdog {
+            Some(watchdog) => watchdog.due().await,
             None => std::future::pending().await,
         }
+        tell(&[NotifyState::Watchdog]);
     }
 
     /// Tells the watchdog, if that is due.
-    pub(super) fn feed(&mut self) {
-        let now = Instant::now();
-        if let Some(every) = self.watchdog.filter(|_| self.next <= now) {
+    pub(super) fn feed(&self) {
+        if self.watchdog.as_ref().is_some_and(Watchdog::take) {
             tell(&[NotifyState::Watchdog]);
-            self.next = now + every;
         }
     }
 }
