@@ -12,7 +12,7 @@ pub mod module_file;
 pub mod procfs;
 pub mod scan;
 pub mod sighting;
-mod source;
+pub(crate) mod source;
 pub mod stack;
 pub mod sysfs;
 pub mod uevent;

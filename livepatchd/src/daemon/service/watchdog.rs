@@ -8,7 +8,9 @@ use rustix::{
     io::{Errno, read},
     time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime},
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
+
+use crate::observe::source::readable;
 
 /// A timer that goes off again and again.
 #[derive(Debug)]
@@ -29,8 +31,7 @@ impl Watchdog {
             it_interval: spec(every)?,
         };
         timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
-        // SAFETY: an OwnedFd is open until it is dropped, always the same descriptor, and only this object has it.
-        let timer = unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }.map_err(io::Error::from)?;
+        let timer = readable(timer)?;
         Ok(Self { timer })
     }
 
