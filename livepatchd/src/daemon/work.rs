@@ -164,6 +164,7 @@ fn carry_out(
             patch,
             direction,
             functions,
+            below,
         } => {
             let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
             let asked = Asked {
@@ -171,6 +172,7 @@ fn carry_out(
                 patch,
                 direction: *direction,
                 functions,
+                below,
             };
             match scanner.pending(asked) {
                 Ok(found) => vec![Fact::Scan {
