@@ -5,8 +5,9 @@
 
 PREFIX ?= /usr
 DESTDIR ?=
-# where systemd and D-Bus look, whatever PREFIX is
+# whatever PREFIX is: configuration, and policy where D-Bus and polkit look for it and nowhere else
 SYSCONFDIR ?= /etc
+DATADIR ?= /usr/share
 CARGO ?= cargo
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
@@ -52,12 +53,12 @@ define installed
 644 systemd/livepatchd.service $(PREFIX)/lib/systemd/system
 644 systemd/90-livepatchd.preset $(PREFIX)/lib/systemd/system-preset
 644 systemd/livepatchd.catalog $(PREFIX)/lib/systemd/catalog
-644 systemd/org.livepatch.Manager.conf $(PREFIX)/share/dbus-1/system.d
-644 systemd/org.livepatch.Manager.service $(PREFIX)/share/dbus-1/system-services
-644 systemd/org.livepatch.Manager.xml $(PREFIX)/share/dbus-1/interfaces
-644 systemd/org.livepatch.Patch.xml $(PREFIX)/share/dbus-1/interfaces
-644 systemd/org.livepatch.Job.xml $(PREFIX)/share/dbus-1/interfaces
-644 systemd/org.livepatch.policy $(PREFIX)/share/polkit-1/actions
+644 systemd/org.livepatch.Manager.conf $(DATADIR)/dbus-1/system.d
+644 systemd/org.livepatch.Manager.service $(DATADIR)/dbus-1/system-services
+644 systemd/org.livepatch.Manager.xml $(DATADIR)/dbus-1/interfaces
+644 systemd/org.livepatch.Patch.xml $(DATADIR)/dbus-1/interfaces
+644 systemd/org.livepatch.Job.xml $(DATADIR)/dbus-1/interfaces
+644 systemd/org.livepatch.policy $(DATADIR)/polkit-1/actions
 644 systemd/livepatchd.toml $(SYSCONFDIR)/livepatchd
 endef
 export installed
@@ -72,7 +73,7 @@ install:
 		install -D -m "$$mode" "$$file" "$$to" || exit 1; \
 	done
 	@test $(PREFIX) = /usr || sed -i 's|/usr/libexec/|$(PREFIX)/libexec/|' \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/livepatchd.service
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/livepatchd.service $(DESTDIR)$(DATADIR)/dbus-1/system-services/*.livepatch.*
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || { systemctl daemon-reload; journalctl --update-catalog; }
 	@echo "install: done; start it with: systemctl enable --now livepatchd"
 

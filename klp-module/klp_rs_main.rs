@@ -12,7 +12,7 @@ mod kernel_api;
 mod pure;
 
 use engine::state::REDIRECT;
-use kernel_api::{dir::Root, hooks::Hooks, module::Notices, thread::Thread};
+use kernel_api::{dir::Root, hooks::Hooks, module::Notices, shadow::Shadows, symbols::Symbols, thread::Thread};
 
 module! {
     type: KlpRs,
@@ -42,6 +42,8 @@ struct KlpRs {
     _thread: Thread,
     _last_callers: LastCallers,
     _root: Root,
+    _shadows: Shadows,
+    _symbols: Symbols,
 }
 
 /// Nobody is in the handler or in a hook any more.
@@ -58,6 +60,8 @@ impl kernel::Module for KlpRs {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         kernel_api::init_locks();
         Hooks::find().inspect_err(|_| pr_err!("this kernel lacks a tracepoint that tasks move at\n"))?;
+        let symbols =
+            Symbols::start().inspect_err(|_| pr_err!("this kernel does not say which symbols have a name\n"))?;
         let root = Root::start()?;
         let thread = Thread::start()?;
         Ok(Self {
@@ -65,6 +69,8 @@ impl kernel::Module for KlpRs {
             _thread: thread,
             _last_callers: LastCallers,
             _root: root,
+            _shadows: Shadows,
+            _symbols: symbols,
         })
     }
 }

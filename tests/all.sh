@@ -27,10 +27,19 @@ setup=$!
 
 quietly "$cargo" fmt --all --check
 quietly "$cargo" fmt --manifest-path livepatch-ebpf/Cargo.toml --check
+quietly "$cargo" fmt --manifest-path klp-module/host-tests/Cargo.toml --check
 quietly "$cargo" clippy --quiet --workspace --all-targets -- --deny warnings
+# some look at the kernel as the daemon does: they load BPF programs, read /dev/kmsg, send signals
+if [ "$(id -u)" != 0 ]; then
+    host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+    export "CARGO_TARGET_${host}_RUNNER=sudo --preserve-env"
+fi
 unit_tests=0
 "$cargo" test --quiet --workspace >"$log" 2>&1 || unit_tests=$?
+"$cargo" test --quiet --manifest-path klp-module/host-tests/Cargo.toml >>"$log" 2>&1 || unit_tests=$?
 counts=$(awk '/^test result:/ { passed += $4; failed += $6 } END { print passed + 0, failed + 0 }' "$log")
+# tests that did not compile, or a program of tests that died, have counted nothing
+case $unit_tests,$counts in 0,* | *,*' '[1-9]*) ;; *) counts="${counts% *} 1" ;; esac
 [ "$unit_tests" = 0 ] || cat "$log"
 
 wait "$setup"

@@ -10,7 +10,7 @@ use super::{
     patch::{Patch, Registered},
     replace,
     state::{Core, CORE, REDIRECT},
-    transition,
+    states, transition,
 };
 use crate::{
     kernel_api::{
@@ -64,6 +64,9 @@ fn enable_registered(registered: Registered) -> Result<(), Refused> {
     let patch = registered.patch.clone();
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
+    if let Err(err) = states::admit(&core, &patch) {
+        return Err((Some(registered), err));
+    }
     let mut resolved = KVec::new();
     for (index, object) in patch.objects.iter().enumerate() {
         let module = object.name.as_deref().map(Module::find);
@@ -87,7 +90,8 @@ fn enable_registered(registered: Registered) -> Result<(), Refused> {
         let _ = core.advance(phase::Event::Arrived);
         return Err((None, ENOMEM));
     }
-    let begun = begin(&mut core, &mut redirect, &patch, &resolved);
+    let mut prepared = KVec::new();
+    let begun = begin(&mut core, &mut redirect, &patch, &resolved, &mut prepared);
     if begun.is_ok() {
         if let Some(registered) = core.patches.last() {
             registered.announce(Event::Add);
@@ -97,7 +101,7 @@ fn enable_registered(registered: Registered) -> Result<(), Refused> {
         return Ok(());
     }
     pr_warn!("failed to enable patch '{}'\n", &*patch.name);
-    transition::cancel(&mut core, redirect.as_ref(), &patch);
+    transition::cancel(&mut core, redirect.as_ref(), &patch, &prepared);
     let registered = core.patches.pop();
     let unused = core.is_unused();
     drop(core);
@@ -107,31 +111,41 @@ fn enable_registered(registered: Registered) -> Result<(), Refused> {
     begun.map_err(|err| (registered, err))
 }
 
-/// From here on the handler knows the patch; tasks may move as soon as this has succeeded.
+/// From here on the handler knows the patch; tasks may move as soon as this has succeeded. `prepared` gets the objects whose
+/// `pre_patch` was called and agreed.
 fn begin(
     core: &mut Core,
     redirect: &mut Option<Redirect>,
     patch: &Patch,
     resolved: &[(usize, KVec<objects::Resolved>)],
+    prepared: &mut KVec<usize>,
 ) -> Result {
+    prepared.reserve(resolved.len(), GFP_KERNEL)?;
     transition::prepare(core, patch, Direction::Patching)?;
-    let redirect = match redirect {
-        Some(redirect) => redirect,
-        None => redirect.insert(Redirect::register()?),
-    };
     for (index, resolved) in resolved {
         let object = patch.objects.get(*index).ok_or(EINVAL)?;
         object.form.pre_patch().inspect_err(|_| {
             pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
         })?;
-        objects::patch(core, redirect, patch, *index, resolved).inspect_err(|_| {
-            object.form.call(Moment::PostUnpatch);
-            pr_warn!("failed to patch object '{}'\n", object.title());
-        })?;
+        prepared.push(*index, GFP_KERNEL)?;
+        registered_ops(redirect)
+            .inspect_err(|&err| objects::report_unregistered(object, err))
+            .and_then(|redirect| objects::patch(core, redirect, patch, *index, resolved))
+            .inspect_err(|_| pr_warn!("failed to patch object '{}'\n", object.title()))?;
     }
+    // Also for a patch whose modules are yet to come.
+    registered_ops(redirect)?;
     replace::cover(core, patch)?;
     patch.set_enabled(true);
     transition::start(core, patch, Direction::Patching)
+}
+
+/// The ops, which the first patch brings.
+fn registered_ops(redirect: &mut Option<Redirect>) -> Result<&Redirect> {
+    match redirect {
+        Some(redirect) => Ok(redirect),
+        None => Ok(redirect.insert(Redirect::register()?)),
+    }
 }
 
 /// Begins to take a patch back.
@@ -148,7 +162,10 @@ pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
             patch.set_enabled(false);
             thread::wake();
         }
-        Err(_) => transition::abandon(core, patch),
+        Err(_) => {
+            transition::abandon(core, patch);
+            states::forget();
+        }
     }
     begun
 }

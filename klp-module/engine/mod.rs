@@ -10,5 +10,6 @@ pub(crate) mod objects;
 pub(crate) mod patch;
 pub(crate) mod replace;
 pub(crate) mod state;
+pub(crate) mod states;
 pub(crate) mod tasks;
 pub(crate) mod transition;

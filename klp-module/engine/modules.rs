@@ -10,7 +10,7 @@ use super::{
     patch::{Patch, Registered},
     replace,
     state::{Core, CORE, REDIRECT},
-    transition,
+    states, transition,
 };
 use crate::kernel_api::{description::Moment, ftrace::Redirect, module::Module};
 
@@ -143,5 +143,10 @@ fn expel(core: &mut Core, redirect: &Redirect, module: Module) -> Option<Registe
     if let Err(err) = unpatch(core, redirect, &patch, None) {
         pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
     }
-    core.patches.remove(place).ok()
+    let expelled = core.patches.remove(place).ok();
+    // Its states go with it. Without memory callbacks learn nothing, which is better than what is not there.
+    if core.moving().is_none() || states::remember(core).is_err() {
+        states::forget();
+    }
+    expelled
 }

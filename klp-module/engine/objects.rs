@@ -4,16 +4,16 @@
 //! neither, whenever the core's lock is free.
 
 use core::sync::atomic::Ordering;
-use kernel::prelude::*;
+use kernel::{prelude::*, str::CStr};
 
 use super::{
-    patch::{Object, Patch},
+    patch::{Func, Object, Patch},
     replace,
     state::Core,
 };
 use crate::{
-    kernel_api::ftrace::{self, Found, Redirect},
-    pure::func_stack::{Code, Layer},
+    kernel_api::{ftrace::Redirect, symbols},
+    pure::{func_stack::Layer, symbol_search::Unclear},
 };
 
 /// One function, found.
@@ -25,48 +25,30 @@ pub(crate) struct Resolved {
 /// Finds all functions of a loaded object, and the code of both versions.
 pub(crate) fn resolve(patch: &Patch, index: usize) -> Result<KVec<Resolved>> {
     let object = patch.objects.get(index).ok_or(EINVAL)?;
-    let module = object.name.as_deref();
-    let mut names = KVec::new();
+    let mut addresses = KVec::with_capacity(object.funcs.len(), GFP_KERNEL)?;
     for func in &object.funcs {
-        if func.sympos > 1 {
-            pr_err!(
-                "symbol position {} for symbol '{}' in object '{}' not found\n",
-                func.sympos,
-                &*func.name,
-                object.title()
-            );
-            return Err(EINVAL);
-        }
-        let name = ftrace::full_name(module, &func.name)?;
-        names.push(ftrace::with_cold(&name)?, GFP_KERNEL)?;
-        names.push(ftrace::cold_name(func.new)?, GFP_KERNEL)?;
-        names.push(name, GFP_KERNEL)?;
+        let address = symbols::find(object.name.as_deref(), &func.name, func.sympos);
+        let address = address.inspect_err(|&unclear| report_unclear(object, func, unclear));
+        addresses.push(address.or(Err(EINVAL))?, GFP_KERNEL)?;
     }
-    let found = ftrace::find(&names)?;
-    let mut resolved = KVec::new();
-    for (number, (func, found)) in object.funcs.iter().zip(found.chunks_exact(3)).enumerate() {
-        let &[old_cold, new_cold, old] = found else {
-            return Err(EINVAL);
-        };
-        if old.ip == 0 {
-            pr_err!("symbol '{}' not found in symbol table\n", &*func.name);
-            return Err(EINVAL);
-        }
+    let found = symbols::locate(&addresses)?;
+    let mut resolved = KVec::with_capacity(object.funcs.len(), GFP_KERNEL)?;
+    for (number, (func, (&address, found))) in object.funcs.iter().zip(addresses.iter().zip(&found)).enumerate() {
         let layer = Layer {
             patch: patch.id,
             object: index as u32,
             func: number as u32,
-            ip: old.ip,
-            old: code(old.ip, old_cold)
+            ip: found.ip,
+            old: symbols::code(address)
                 .inspect_err(|_| pr_err!("kallsyms size lookup failed for '{}'\n", &*func.name))?,
-            new: code(func.new, new_cold)
+            new: symbols::code(func.new)
                 .inspect_err(|_| pr_err!("kallsyms size lookup failed for '{}' replacement\n", &*func.name))?,
             immediate: patch.immediate || func.immediate,
         };
         resolved.push(
             Resolved {
                 layer,
-                traceable: old.traceable,
+                traceable: found.traceable,
             },
             GFP_KERNEL,
         )?;
@@ -74,12 +56,21 @@ pub(crate) fn resolve(patch: &Patch, index: usize) -> Result<KVec<Resolved>> {
     Ok(resolved)
 }
 
-fn code(address: usize, cold: Found) -> Result<Code> {
-    let mut code = ftrace::body(address)?;
-    if cold.ip != 0 {
-        code.cold = ftrace::body(cold.ip)?.body;
+fn report_unclear(object: &Object, func: &Func, unclear: Unclear) {
+    match unclear {
+        Unclear::Missing => pr_err!("symbol '{}' not found in symbol table\n", &*func.name),
+        Unclear::Ambiguous => pr_err!(
+            "unresolvable ambiguity for symbol '{}' in object '{}'\n",
+            &*func.name,
+            object.title()
+        ),
+        Unclear::NoSuchPosition => pr_err!(
+            "symbol position {} for symbol '{}' in object '{}' not found\n",
+            func.sympos,
+            &*func.name,
+            object.title()
+        ),
     }
-    Ok(code)
 }
 
 /// Puts an object's functions in force, as the phase says: at once, or for tasks that have moved.
@@ -123,19 +114,28 @@ pub(crate) fn patch(
     published
 }
 
+/// The ops could not be registered, so the first function cannot be redirected.
+pub(super) fn report_unregistered(object: &Object, err: Error) {
+    if let Some(func) = object.funcs.first() {
+        report_function(&func.name, err);
+    }
+}
+
+fn report_function(name: &CStr, err: Error) {
+    pr_err!(
+        "failed to register ftrace handler for function '{}' ({})\n",
+        name,
+        err.to_errno()
+    );
+}
+
 /// The functions were asked for together; the log names the one that was refused.
 fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], err: Error) {
     for func in resolved {
         let alone = redirect.add(&mut [func.layer.ip]);
         match (alone, object.funcs.get(func.layer.func as usize)) {
             (Ok(()), _) => drop(redirect.remove(&mut [func.layer.ip])),
-            (Err(_), Some(name)) => {
-                pr_err!(
-                    "failed to register ftrace handler for function '{}' ({})\n",
-                    &*name.name,
-                    err.to_errno()
-                );
-            }
+            (Err(_), Some(func)) => report_function(&func.name, err),
             (Err(_), None) => {}
         }
     }

@@ -89,7 +89,7 @@ impl Object {
 
 impl Patch {
     pub(super) fn of(id: u32, description: Description) -> Result<Self> {
-        let mut objects = KVec::new();
+        let mut objects: KVec<Object> = KVec::new();
         for form in description.objects() {
             let name = form.name().map(CString::try_from).transpose()?;
             if name
@@ -98,13 +98,25 @@ impl Patch {
             {
                 return Err(EINVAL);
             }
-            let mut funcs = KVec::new();
+            if objects.iter().any(|other| other.name.as_deref() == name.as_deref()) {
+                pr_err!(
+                    "object '{}' is described twice\n",
+                    name.as_deref().unwrap_or(c"vmlinux")
+                );
+                return Err(EEXIST);
+            }
+            let mut funcs: KVec<Func> = KVec::new();
             for func in form.funcs() {
                 let name = func
                     .name
                     .filter(|name| name.to_bytes().len() < NAME_MAX && func.new != 0)
                     .ok_or(EINVAL)?;
                 let name = CString::try_from(name)?;
+                let is_same = |other: &Func| *other.name == *name && other.sympos.max(1) == func.sympos.max(1) as usize;
+                if funcs.iter().any(is_same) {
+                    pr_err!("function '{}' is described twice\n", &*name);
+                    return Err(EEXIST);
+                }
                 let func = Func {
                     name,
                     new: func.new,

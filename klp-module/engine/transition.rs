@@ -18,6 +18,7 @@ use super::{
     patch::{Patch, Registered},
     replace,
     state::{Core, Motion, CORE, REDIRECT},
+    states,
     tasks::Tasks,
 };
 use crate::{
@@ -48,6 +49,7 @@ const RETRY_COMPLETION: u32 = 100;
 pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
     thread::debug(&patch.name, c"initializing ", transition_of(direction));
     let tasks = Arc::new(Tasks::new(direction, task::count())?, GFP_KERNEL)?;
+    states::remember(core)?;
     core.motion = Some(Motion {
         tasks,
         hooks: None,
@@ -116,18 +118,20 @@ pub(crate) fn force(core: &mut Core, patch: &Patch) {
     thread::wake();
 }
 
-/// Enabling failed before any task could move.
-pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch) {
+/// Enabling failed before any task could move; `prepared` are the objects whose `pre_patch` had agreed.
+pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, prepared: &[usize]) {
     thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
-    let patched = patch.patched_objects();
     abandon(core, patch);
     patch.set_enabled(false);
     if let Some(Err(err)) = redirect.map(|redirect| objects::unpatch(core, redirect, patch, None)) {
         pr_err!("failed to take back patch '{}' ({})\n", &*patch.name, err.to_errno());
     }
-    for object in patched.iter().flatten().filter_map(|&index| patch.objects.get(index)) {
+    thread::debug(&patch.name, c"completing ", transition_of(Direction::Unpatching));
+    for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {
         object.form.call(Moment::PostUnpatch);
     }
+    states::forget();
+    pr_notice!("'{}': {} complete\n", &*patch.name, Direction::Unpatching.as_str());
 }
 
 /// The phase is `Idle` again, and the transition's data are gone. No task had moved.
@@ -306,6 +310,7 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
             Direction::Unpatching => Moment::PostUnpatch,
         });
     }
+    states::forget();
     pr_notice!("'{}': {} complete\n", &*patch.name, direction.as_str());
     patch.set_in_transition(false);
     announce(core, patch, Event::Change);

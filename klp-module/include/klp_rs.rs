@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The interface of klp_rs for live patches in Rust: [`livepatch!`] makes a module of a list of functions. klp_rs.h beside
-//! this file is the same for C and says what a patch may expect. A patch mounts this file:
+//! The interface of klp_rs for live patches in Rust: [`livepatch!`] makes a module of a description. klp_rs.h beside this
+//! file is the same for C and says what a patch may expect; klp_rs_shadow.rs has shadow variables. A patch mounts this file:
 //!
 //! ```ignore
 //! #[macro_use]
@@ -8,20 +8,27 @@
 //! mod klp_rs;
 //! ```
 //!
-//! Invariant: a [`Patch`] is on the heap and unchanged from its enabling to the unloading of its module, which klp_rs
-//! allows only when nothing refers to it any more.
+//! Invariant: a description consists of statics, so it is there, at one place, as long as its module; nothing in it changes
+//! but what is atomic.
 
 #![allow(dead_code, unreachable_pub, reason = "a patch uses what it needs")]
 
-use core::ptr;
+use core::{
+    marker::PhantomData,
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
+};
 use kernel::{
     error::to_result,
-    ffi::{c_char, c_int, c_ulong, c_void},
+    ffi::{c_char, c_int, c_uint, c_ulong, c_void},
     prelude::*,
     str::CStr,
 };
 
-/// `struct klp_rs_func`.
+#[path = "klp_rs_shadow.rs"]
+pub mod shadow;
+
+/// One function to be replaced: `struct klp_rs_func`.
 #[repr(C)]
 pub struct Func {
     old_name: *const c_char,
@@ -30,30 +37,18 @@ pub struct Func {
     immediate: bool,
 }
 
-/// `struct klp_rs_object`, without callbacks.
-#[repr(C)]
-struct RawObject {
-    name: *const c_char,
-    funcs: *mut Func,
-    callbacks: [*const c_void; 4],
-    module: *mut c_void,
-}
-
-/// `struct klp_rs_patch`.
-#[repr(C)]
-struct RawPatch {
-    module: *mut c_void,
-    objs: *mut RawObject,
-    replace: bool,
-    immediate: bool,
-}
-
-unsafe extern "C" {
-    fn klp_rs_enable_patch(patch: *mut RawPatch) -> c_int;
-    fn klp_rs_patching_complete(patch: *const RawPatch) -> bool;
-}
+// SAFETY: Never changes.
+unsafe impl Sync for Func {}
 
 impl Func {
+    /// Ends a list.
+    pub const END: Self = Self {
+        old_name: ptr::null(),
+        new_func: ptr::null(),
+        old_sympos: 0,
+        immediate: false,
+    };
+
     /// A replacement for the function `old_name`.
     ///
     /// # Safety
@@ -63,90 +58,249 @@ impl Func {
         Self {
             old_name: old_name.as_ptr().cast(),
             new_func,
-            old_sympos: 0,
-            immediate: false,
+            ..Self::END
         }
     }
 
-    const fn end() -> Self {
+    /// Tasks need not be consistent about it.
+    pub const fn immediate(self) -> Self {
         Self {
-            old_name: ptr::null(),
-            new_func: ptr::null(),
-            old_sympos: 0,
-            immediate: false,
+            immediate: true,
+            ..self
+        }
+    }
+
+    /// Which of several functions of that name, from 1.
+    pub const fn sympos(self, position: usize) -> Self {
+        Self {
+            old_sympos: position as c_ulong,
+            ..self
         }
     }
 }
 
-/// An enabled patch.
-pub struct Patch {
-    raw: KBox<RawPatch>,
-    _objects: KVec<RawObject>,
-    _funcs: KVec<KVec<Func>>,
+type Hook = Option<unsafe extern "C" fn(*const Object)>;
+
+/// What the functions belong to: `struct klp_rs_object`.
+#[repr(C)]
+pub struct Object {
+    name: *const c_char,
+    funcs: *const Func,
+    pre_patch: Option<unsafe extern "C" fn(*const Object) -> c_int>,
+    post_patch: Hook,
+    pre_unpatch: Hook,
+    post_unpatch: Hook,
+    /// Written by klp_rs.
+    module: AtomicPtr<c_void>,
 }
 
-// SAFETY: Nothing in it changes, and klp_rs reads it from any thread.
-unsafe impl Send for Patch {}
-// SAFETY: As above.
-unsafe impl Sync for Patch {}
+// SAFETY: Never changes but for what is atomic.
+unsafe impl Sync for Object {}
 
-impl Patch {
-    /// Enables a patch of these objects; a name of `vmlinux` is the kernel itself. For the module's init.
-    pub fn enable<const OBJECTS: usize>(
-        module: &'static ThisModule,
-        objects: [(&'static CStr, KVec<Func>); OBJECTS],
-    ) -> Result<Self> {
-        let mut raw_objects = KVec::new();
-        let mut all_funcs = KVec::new();
-        for (name, mut funcs) in objects {
-            funcs.push(Func::end(), GFP_KERNEL)?;
-            let name = if name == c"vmlinux" {
+impl Object {
+    /// Ends a list.
+    pub const END: Self = Self {
+        name: ptr::null(),
+        funcs: ptr::null(),
+        pre_patch: None,
+        post_patch: None,
+        pre_unpatch: None,
+        post_unpatch: None,
+        module: AtomicPtr::new(ptr::null_mut()),
+    };
+
+    /// The object of this name; `vmlinux` is the kernel itself. `funcs` ends with [`Func::END`].
+    pub const fn new(name: &'static CStr, funcs: &'static [Func]) -> Self {
+        assert!(
+            matches!(funcs, [.., last] if last.old_name.is_null()),
+            "funcs end with END"
+        );
+        Self {
+            name: if is_vmlinux(name.to_bytes()) {
                 ptr::null()
             } else {
-                name.as_char_ptr()
-            };
-            let object = RawObject {
-                name,
-                funcs: funcs.as_mut_ptr(),
-                callbacks: [ptr::null(); 4],
-                module: ptr::null_mut(),
-            };
-            raw_objects.push(object, GFP_KERNEL)?;
-            // The functions themselves are on the heap: moving the vector does not move them.
-            all_funcs.push(funcs, GFP_KERNEL)?;
+                name.as_ptr().cast()
+            },
+            funcs: funcs.as_ptr(),
+            ..Self::END
         }
-        let end = RawObject {
-            name: ptr::null(),
-            funcs: ptr::null_mut(),
-            callbacks: [ptr::null(); 4],
-            module: ptr::null_mut(),
-        };
-        raw_objects.push(end, GFP_KERNEL)?;
-        let raw = RawPatch {
-            module: module.as_ptr().cast(),
-            objs: raw_objects.as_mut_ptr(),
-            replace: false,
-            immediate: false,
-        };
-        let mut patch = Self {
-            raw: KBox::new(raw, GFP_KERNEL)?,
-            _objects: raw_objects,
-            _funcs: all_funcs,
-        };
-        // SAFETY: The description is complete, ends with the entries of zeroes, and stays as the type's invariant says: on
-        // success it is kept by the module, on failure klp_rs has no use for it any more.
-        to_result(unsafe { klp_rs_enable_patch(&raw mut *patch.raw) })?;
-        Ok(patch)
     }
 
-    /// Has every task moved to the patch?
-    pub fn is_complete(&self) -> bool {
-        // SAFETY: An enabled patch.
-        unsafe { klp_rs_patching_complete(&raw const *self.raw) }
+    /// With callbacks.
+    pub const fn with<C: Callbacks>(self) -> Self {
+        Self {
+            pre_patch: Some(pre_patch::<C>),
+            post_patch: Some(post_patch::<C>),
+            pre_unpatch: Some(pre_unpatch::<C>),
+            post_unpatch: Some(post_unpatch::<C>),
+            ..self
+        }
+    }
+
+    /// Its name; none is the kernel itself.
+    pub fn name(&self) -> Option<&CStr> {
+        // SAFETY: NULL, or from the `CStr` given to `new`.
+        (!self.name.is_null()).then(|| unsafe { CStr::from_ptr(self.name.cast()) })
+    }
+
+    /// Is it a module that is loaded?
+    pub fn is_loaded_module(&self) -> bool {
+        !self.module.load(Ordering::Relaxed).is_null()
     }
 }
 
-/// Makes a patch module. Each function replaces the kernel's (or a module's) function of its name:
+const fn is_vmlinux(name: &[u8]) -> bool {
+    matches!(name, b"vmlinux")
+}
+
+/// Called as an object is patched and unpatched, all optional. They may sleep; no other patch moves meanwhile.
+pub trait Callbacks {
+    /// Before; an error refuses the patch.
+    fn pre_patch(_object: &Object) -> Result {
+        Ok(())
+    }
+
+    /// When every task has moved.
+    fn post_patch(_object: &Object) {}
+
+    /// Before the unpatching transition.
+    fn pre_unpatch(_object: &Object) {}
+
+    /// When every task has moved back; only if `pre_patch` had succeeded.
+    fn post_unpatch(_object: &Object) {}
+}
+
+unsafe extern "C" fn pre_patch<C: Callbacks>(object: *const Object) -> c_int {
+    // SAFETY: klp_rs gives back the object of the description, a static.
+    C::pre_patch(unsafe { &*object }).map_or_else(Error::to_errno, |()| 0)
+}
+
+unsafe extern "C" fn post_patch<C: Callbacks>(object: *const Object) {
+    // SAFETY: As above.
+    C::post_patch(unsafe { &*object });
+}
+
+unsafe extern "C" fn pre_unpatch<C: Callbacks>(object: *const Object) {
+    // SAFETY: As above.
+    C::pre_unpatch(unsafe { &*object });
+}
+
+unsafe extern "C" fn post_unpatch<C: Callbacks>(object: *const Object) {
+    // SAFETY: As above.
+    C::post_unpatch(unsafe { &*object });
+}
+
+/// Something beside functions that patches change: `struct klp_rs_state`. Its data are a number.
+#[repr(C)]
+pub struct State {
+    id: c_ulong,
+    version: c_uint,
+    data: AtomicUsize,
+}
+
+impl State {
+    /// Ends a list.
+    pub const END: Self = Self {
+        id: 0,
+        version: 0,
+        data: AtomicUsize::new(0),
+    };
+
+    /// State `id`, from 1, in this version; a later patch must have the same version or a higher one.
+    pub const fn new(id: usize, version: u32) -> Self {
+        assert!(id != 0, "0 ends a list");
+        Self {
+            id: id as c_ulong,
+            version,
+            ..Self::END
+        }
+    }
+
+    /// What the patch makes of it.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// What callbacks have kept.
+    pub fn data(&self) -> usize {
+        self.data.load(Ordering::Relaxed)
+    }
+
+    /// Keeps it, for later callbacks and for patches to come.
+    pub fn keep(&self, data: usize) {
+        self.data.store(data, Ordering::Relaxed);
+    }
+}
+
+/// A state as the newest patch before the one in transition has it: version and data. For callbacks; warns outside of a
+/// transition.
+pub fn previous_state(id: usize) -> Option<(u32, usize)> {
+    // SAFETY: NULL or a state of a patch that cannot go before the callback that asks returns: both are under klp_rs' lock.
+    let state = unsafe { klp_rs_get_prev_state(id as c_ulong).as_ref() }?;
+    Some((state.version(), state.data()))
+}
+
+/// A live patch: `struct klp_rs_patch`.
+#[repr(C)]
+pub struct Patch {
+    module: AtomicPtr<c_void>,
+    objs: *const Object,
+    states: *const State,
+    replace: bool,
+    immediate: bool,
+    unmoving: PhantomData<&'static Object>,
+}
+
+// SAFETY: Never changes but for what is atomic.
+unsafe impl Sync for Patch {}
+
+unsafe extern "C" {
+    fn klp_rs_enable_patch(patch: *const Patch) -> c_int;
+    fn klp_rs_patching_complete(patch: *const Patch) -> bool;
+    fn klp_rs_get_state(patch: *const Patch, id: c_ulong) -> *const State;
+    fn klp_rs_get_prev_state(id: c_ulong) -> *const State;
+}
+
+impl Patch {
+    /// Of these objects and states; both lists end with their `END`.
+    pub const fn new(objects: &'static [Object], states: &'static [State], replace: bool, immediate: bool) -> Self {
+        assert!(
+            matches!(objects, [.., last] if last.funcs.is_null()),
+            "objects end with END"
+        );
+        assert!(matches!(states, [.., last] if last.id == 0), "states end with END");
+        Self {
+            module: AtomicPtr::new(ptr::null_mut()),
+            objs: objects.as_ptr(),
+            states: states.as_ptr(),
+            replace,
+            immediate,
+            unmoving: PhantomData,
+        }
+    }
+
+    /// Registers it and starts its transition; for the module's init. A patch cannot undo itself: it is disabled through
+    /// sysfs, and klp_rs keeps its module until it has gone.
+    pub fn enable(&'static self, module: &'static ThisModule) -> Result {
+        self.module.store(module.as_ptr().cast(), Ordering::Relaxed);
+        // SAFETY: A complete description of statics; klp_rs writes to nothing but the objects' `module`.
+        to_result(unsafe { klp_rs_enable_patch(self) })
+    }
+
+    /// Has every task moved to it? True from the end of the patching transition to the start of the unpatching one.
+    pub fn is_complete(&self) -> bool {
+        // SAFETY: Only compares the address.
+        unsafe { klp_rs_patching_complete(self) }
+    }
+
+    /// Its state of this id.
+    pub fn state(&'static self, id: usize) -> Option<&'static State> {
+        // SAFETY: A state of the description, or NULL.
+        unsafe { klp_rs_get_state(self, id as c_ulong).as_ref() }
+    }
+}
+
+/// Makes a patch module of a description. Each function replaces the kernel's (or a module's) function of its name:
 ///
 /// ```ignore
 /// livepatch! {
@@ -155,19 +309,30 @@ impl Patch {
 ///     authors: ["…"],
 ///     description: "…",
 ///     license: "GPL",
-///     vmlinux {
+///     replace: true,                      // optional: stands for all patches before it
+///     immediate: true,                    // optional: without consistency
+///     states: [State::new(1, 1)],         // optional
+///     object vmlinux with Notes {         // optional: `Notes` implements `Callbacks`
 ///         fn cmdline_proc_show(out: &SeqFile, _unused: *mut c_void) -> c_int { … }
+///         [immediate, sympos 2] fn …      // optional, either or both
 ///     }
 /// }
 /// ```
 ///
 /// The signature is the author's promise: it must be that of the function that is replaced, and C's idea of the types must
-/// be Rust's (`&T` for a pointer that is never NULL, `#[repr(transparent)]` wrappers for what they wrap).
+/// be Rust's (`&T` for a pointer that is never NULL, `#[repr(transparent)]` wrappers for what they wrap). The description
+/// is `static PATCH`, for `PATCH.is_complete()` and `PATCH.state(…)`.
 macro_rules! livepatch {
     (
         type: $type:ident, name: $name:tt, authors: $authors:tt, description: $description:tt, license: $license:tt,
-        $( $object:ident {
-            $( $(#[$meta:meta])* fn $func:ident ($($arg:ident : $arg_type:ty),* $(,)?) $(-> $ret:ty)? $body:block )*
+        $(replace: $replace:literal,)?
+        $(immediate: $immediate:literal,)?
+        $(states: [$($state:expr),* $(,)?],)?
+        $( object $object:ident $(with $callbacks:ty)? {
+            $(
+                $(#[$meta:meta])* $([$($option:ident $($position:literal)?),*])?
+                fn $func:ident ($($arg:ident : $arg_type:ty),* $(,)?) $(-> $ret:ty)? $body:block
+            )*
         } )*
     ) => {
         module! {
@@ -184,33 +349,41 @@ macro_rules! livepatch {
             extern "C" fn $func($($arg: $arg_type),*) $(-> $ret)? $body
         )* )*
 
-        struct $type {
-            _patch: $crate::klp_rs::Patch,
-        }
+        static PATCH: $crate::klp_rs::Patch = {
+            use $crate::klp_rs::{Func, Object, Patch, State};
+
+            const fn name(text: &'static str) -> &'static kernel::str::CStr {
+                match kernel::str::CStr::from_bytes_with_nul(text.as_bytes()) {
+                    Ok(name) => name,
+                    Err(_) => panic!("a name with a NUL inside"),
+                }
+            }
+            const fn and_end(named: &[&str]) -> usize {
+                named.len() + 1
+            }
+            static STATES: [State; and_end(&[$($(stringify!($state)),*)?])] = [$($($state,)*)? State::END];
+            static OBJECTS: [Object; and_end(&[$(stringify!($object)),*])] = [
+                $( {
+                    static FUNCS: &[Func] = &[
+                        // SAFETY: The author of the patch promises the signature, by `livepatch!`'s contract.
+                        $( unsafe {
+                            Func::new(name(concat!(stringify!($func), "\0")), $func as *const kernel::ffi::c_void)
+                        } $( $(.$option($($position)?))* )?, )*
+                        Func::END,
+                    ];
+                    Object::new(name(concat!(stringify!($object), "\0")), FUNCS) $(.with::<$callbacks>())?
+                }, )*
+                Object::END,
+            ];
+            Patch::new(&OBJECTS, &STATES, false $(|| $replace)?, false $(|| $immediate)?)
+        };
+
+        struct $type;
 
         impl kernel::Module for $type {
             fn init(module: &'static ThisModule) -> Result<Self> {
-                const fn name(text: &'static str) -> &'static kernel::str::CStr {
-                    match kernel::str::CStr::from_bytes_with_nul(text.as_bytes()) {
-                        Ok(name) => name,
-                        Err(_) => panic!("a name with a NUL inside"),
-                    }
-                }
-                let objects = [$( {
-                    let mut funcs = KVec::new();
-                    $(
-                        // SAFETY: The author of the patch promises the signature, by `livepatch!`'s contract.
-                        let func = unsafe {
-                            $crate::klp_rs::Func::new(
-                                const { name(concat!(stringify!($func), "\0")) },
-                                $func as *const kernel::ffi::c_void,
-                            )
-                        };
-                        funcs.push(func, GFP_KERNEL)?;
-                    )*
-                    (const { name(concat!(stringify!($object), "\0")) }, funcs)
-                } ),*];
-                Ok(Self { _patch: $crate::klp_rs::Patch::enable(module, objects)? })
+                PATCH.enable(module)?;
+                Ok(Self)
             }
         }
     };

@@ -7,6 +7,7 @@ use kernel::ffi::{c_char, c_ulong};
 use kernel::{prelude::*, str::CStr};
 
 use super::{ffi, module::Module};
+use crate::pure::states;
 
 /// A patch.
 #[derive(Clone, Copy)]
@@ -25,6 +26,15 @@ pub(crate) struct Object(*mut ffi::Object);
 unsafe impl Send for Object {}
 // SAFETY: As for `Description`.
 unsafe impl Sync for Object {}
+
+/// One system state that a patch changes.
+#[derive(Clone, Copy)]
+pub(crate) struct State(*mut ffi::State);
+
+// SAFETY: Only the id and the version are read, which do not change; the data are the author's.
+unsafe impl Send for State {}
+// SAFETY: As above.
+unsafe impl Sync for State {}
 
 /// One function of an object.
 pub(crate) struct Func<'a> {
@@ -100,6 +110,37 @@ impl Description {
             next = next.wrapping_add(1);
             Some(found)
         })
+    }
+}
+
+impl Description {
+    /// The states it changes, up to the entry of zeroes.
+    pub(crate) fn states(&self) -> impl Iterator<Item = State> + '_ {
+        let mut next = self.form().states;
+        core::iter::from_fn(move || {
+            // SAFETY: NULL, or not yet behind the entry of zeroes that ends the list.
+            let id = unsafe { next.as_ref() }?.id;
+            let found = State(next);
+            next = next.wrapping_add(1);
+            (id != 0).then_some(found)
+        })
+        .fuse()
+    }
+}
+
+impl State {
+    /// What decides which patch may come after which.
+    pub(crate) fn rule(&self) -> states::State {
+        // SAFETY: From `Description::states`, so valid as long as that is.
+        let (id, version) = unsafe { ((*self.0).id, (*self.0).version) };
+        states::State {
+            id: id as usize,
+            version,
+        }
+    }
+
+    pub(super) fn as_raw(self) -> *mut ffi::State {
+        self.0
     }
 }
 

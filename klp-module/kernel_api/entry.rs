@@ -9,7 +9,14 @@ use kernel::{
     prelude::*,
 };
 
-use super::{description::Description, dir::Attribute, ffi, module::Module, published::PreemptOff, task::Still};
+use super::{
+    description::{Description, State},
+    dir::Attribute,
+    ffi,
+    module::Module,
+    published::PreemptOff,
+    task::Still,
+};
 use crate::engine;
 
 /// From the ftrace handler (ftrace.c).
@@ -106,6 +113,15 @@ extern "C" fn klp_rs_is_complete(patch: *const ffi::Patch) -> bool {
     // SAFETY: klp_rs_patching_complete() (modules.c) has preemption off.
     let proof = unsafe { PreemptOff::new() };
     engine::handler::is_complete(proof, patch as usize)
+}
+
+/// For callbacks, by way of states.c: NULL when no patch before has it, an errno outside of a transition.
+#[no_mangle]
+extern "C" fn klp_rs_previous_state(id: c_ulong) -> *mut ffi::State {
+    match engine::states::previous(id as usize) {
+        Ok(state) => state.map_or(core::ptr::null_mut(), State::as_raw),
+        Err(err) => core::ptr::without_provenance_mut(err.to_errno() as usize),
+    }
 }
 
 fn errno(result: Result) -> c_int {

@@ -9,16 +9,37 @@
 
 use kernel::bindings::{module, task_struct};
 use kernel::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
+use kernel::str::{CStr, CStrExt as _};
 
 pub(super) type FrameFn = unsafe extern "C" fn(*mut c_void, c_ulong) -> bool;
+pub(super) type SymbolFn = unsafe extern "C" fn(*mut c_void, c_ulong) -> c_int;
 pub(super) type TaskFn = unsafe extern "C" fn(*mut c_void, *mut task_struct);
 
-/// `struct klp_rs_symbol`.
+/// `struct klp_rs_place`.
 #[repr(C)]
-pub(super) struct Symbol {
-    pub(super) name: *const c_char,
-    pub(super) ip: c_ulong,
+pub(super) struct Place {
+    name: *const c_char,
+    pub(super) address: c_ulong,
     pub(super) traceable: bool,
+}
+
+impl Place {
+    /// The function of this name, which must live until it was looked for.
+    pub(super) fn of_name(name: &'static CStr) -> Self {
+        Self {
+            name: name.as_char_ptr(),
+            ..Self::of_address(0)
+        }
+    }
+
+    /// The function that begins here.
+    pub(super) fn of_address(address: usize) -> Self {
+        Self {
+            name: core::ptr::null(),
+            address: address as c_ulong,
+            traceable: false,
+        }
+    }
 }
 
 /// `struct klp_rs_dir`, never looked into.
@@ -54,11 +75,20 @@ pub(super) struct Object {
     pub(super) module: *mut module,
 }
 
+/// `struct klp_rs_state`.
+#[repr(C)]
+pub(super) struct State {
+    pub(super) id: c_ulong,
+    pub(super) version: c_uint,
+    pub(super) data: *mut c_void,
+}
+
 /// `struct klp_rs_patch`.
 #[repr(C)]
 pub(super) struct Patch {
     pub(super) module: *mut module,
     pub(super) objs: *mut Object,
+    pub(super) states: *mut State,
     pub(super) replace: bool,
     pub(super) immediate: bool,
 }
@@ -70,7 +100,10 @@ unsafe extern "C" {
     pub(super) fn klp_rs_ftrace_remove(ips: *mut c_ulong, count: c_uint) -> c_int;
     pub(super) fn klp_rs_reentry_begin() -> bool;
     pub(super) fn klp_rs_reentry_end();
-    pub(super) fn klp_rs_symbols(symbols: *mut Symbol, count: c_uint) -> c_int;
+
+    pub(super) fn klp_rs_symbols_start(in_kernel: c_ulong, in_module: c_ulong);
+    pub(super) fn klp_rs_each_symbol(module: *const c_char, name: *const c_char, seen: SymbolFn, cookie: *mut c_void);
+    pub(super) fn klp_rs_probe_places(places: *mut Place, count: c_uint) -> c_int;
     pub(super) fn klp_rs_symbol_text(address: c_ulong, text: *mut c_char, size: usize) -> usize;
 
     pub(super) fn klp_rs_stack_walk(task: *mut task_struct, frame: FrameFn, cookie: *mut c_void) -> c_int;
@@ -108,4 +141,6 @@ unsafe extern "C" {
     pub(super) fn klp_rs_module_put(module: *mut module);
     pub(super) fn klp_rs_module_name(module: *const module) -> *const c_char;
     pub(super) fn klp_rs_module_find(name: *const c_char) -> *mut module;
+
+    pub(super) fn klp_rs_shadow_stop();
 }

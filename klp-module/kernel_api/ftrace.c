@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The core's single ftrace_ops, its entry, and symbols by way of disabled kprobes. Decides nothing: which function a task
- * gets is klp_rs_choose()'s answer. Invariant: a registered ops always has klp_rs_keeper in its filter.
+ * The core's single ftrace_ops and its entry. Decides nothing: which function a task gets is klp_rs_choose()'s answer. Invariant: a registered ops always has klp_rs_keeper in its filter.
  */
 #include <linux/ftrace.h>
-#include <linux/kallsyms.h>
-#include <linux/kprobes.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
-#include <linux/slab.h>
 
 #include "klp_rs_glue.h"
 
@@ -80,49 +76,4 @@ int klp_rs_ftrace_add(unsigned long *ips, unsigned int count)
 int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count)
 {
 	return count ? ftrace_set_filter_ips(&klp_rs_ops, ips, count, 1, 0) : 0;
-}
-
-/*
- * kallsyms_lookup_name() is not exported; registering a kprobe by name asks it for us. The probes are disabled, so no
- * text is changed, and leave together, because unregistering waits for a grace period.
- */
-int klp_rs_symbols(struct klp_rs_symbol *symbols, unsigned int count)
-{
-	struct kprobe *probes, **found;
-	unsigned int i, n = 0;
-
-	probes = kcalloc(count, sizeof(*probes), GFP_KERNEL);
-	found = kcalloc(count, sizeof(*found), GFP_KERNEL);
-	if (!probes || !found) {
-		kfree(probes);
-		kfree(found);
-		return -ENOMEM;
-	}
-	for (i = 0; i < count; i++) {
-		symbols[i].ip = 0;
-		symbols[i].traceable = false;
-		probes[i].symbol_name = symbols[i].name;
-		probes[i].flags = KPROBE_FLAG_DISABLED;
-		if (register_kprobe(&probes[i])) {
-			/* kernel/kprobes.c:register_kprobe has the address before it refuses what may not be probed. */
-			symbols[i].ip = (unsigned long)probes[i].addr;
-			continue;
-		}
-		symbols[i].ip = (unsigned long)probes[i].addr;
-		/* Set by kernel/kprobes.c:check_ftrace_location when the address is where fentry calls out. */
-		symbols[i].traceable = kprobe_ftrace(&probes[i]);
-		found[n++] = &probes[i];
-	}
-	unregister_kprobes(found, n);
-	kfree(found);
-	kfree(probes);
-	return 0;
-}
-
-/* "name+0xoffset/0xsize [module]", or the bare address when it is nobody's. @size is at least KSYM_SYMBOL_LEN. */
-size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size)
-{
-	if (size < KSYM_SYMBOL_LEN)
-		return 0;
-	return sprint_symbol(text, address);
 }

@@ -18,6 +18,7 @@ void klp_rs_at_fork(struct task_struct *child);
 void klp_rs_at_free(struct task_struct *task);
 void klp_rs_at_idle(struct task_struct *idle);
 bool klp_rs_is_complete(const void *patch);
+struct klp_rs_state *klp_rs_previous_state(unsigned long id);
 
 /* Defined in Rust. Process context. */
 unsigned int klp_rs_transition_step(void);
@@ -27,20 +28,25 @@ ssize_t klp_rs_attr_show(const void *owner, unsigned int which);
 int klp_rs_attr_store(const void *owner, unsigned int which, bool value);
 
 /* ftrace.c */
-struct klp_rs_symbol {
-	const char *name;	/* "function" or "module:function" */
-	unsigned long ip;	/* out: where ftrace calls out, or the first instruction; 0 when not found */
-	bool traceable;		/* out */
-};
 int klp_rs_ftrace_register(void);
 int klp_rs_ftrace_unregister(void);
 int klp_rs_ftrace_add(unsigned long *ips, unsigned int count);
 int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count);
 bool klp_rs_reentry_begin(void);
 void klp_rs_reentry_end(void);
-int klp_rs_symbols(struct klp_rs_symbol *symbols, unsigned int count);
-size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size);
 void klp_rs_keeper(void);
+
+/* symbols.c */
+struct klp_rs_place {
+	const char *name;	/* a function, or NULL: then its address is given */
+	unsigned long address;	/* out: where ftrace calls out, or the first instruction; 0 when not found */
+	bool traceable;		/* out */
+};
+typedef int (*klp_rs_symbol_fn)(void *cookie, unsigned long address);
+void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module);
+void klp_rs_each_symbol(const char *module, const char *name, klp_rs_symbol_fn seen, void *cookie);
+int klp_rs_probe_places(struct klp_rs_place *places, unsigned int count);
+size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size);
 
 /* stack.c */
 typedef bool (*klp_rs_frame_fn)(void *cookie, unsigned long address);
@@ -86,5 +92,8 @@ bool klp_rs_module_get(struct module *mod);
 void klp_rs_module_put(struct module *mod);
 const char *klp_rs_module_name(const struct module *mod);
 struct module *klp_rs_module_find(const char *name);
+
+/* shadow.c */
+void klp_rs_shadow_stop(void);
 
 #endif

@@ -11,15 +11,21 @@ pub(crate) mod hooks;
 pub(crate) mod module;
 pub(crate) mod once;
 pub(crate) mod published;
+pub(crate) mod shadow;
+pub(crate) mod symbols;
 pub(crate) mod task;
 pub(crate) mod thread;
 
 /// Makes the core's locks usable.
 pub(crate) fn init_locks() {
-    use crate::engine::state::{CORE, REDIRECT};
+    use crate::engine::{
+        state::{CORE, REDIRECT},
+        states::PREVIOUS,
+    };
     // SAFETY: Called once, by the module's init, before anything that could lock is started.
     unsafe {
         CORE.init();
         REDIRECT.init();
+        PREVIOUS.init();
     }
 }

@@ -7,5 +7,7 @@ pub(crate) mod func_stack;
 pub(crate) mod ip_table;
 pub(crate) mod phase;
 pub(crate) mod stack_verdict;
+pub(crate) mod states;
+pub(crate) mod symbol_search;
 pub(crate) mod symbol_text;
 pub(crate) mod task_set;

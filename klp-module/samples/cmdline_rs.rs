@@ -19,7 +19,7 @@ livepatch! {
     authors: ["livepatchd developers"],
     description: "klp_rs sample: replaces the text of /proc/cmdline, in Rust",
     license: "GPL",
-    vmlinux {
+    object vmlinux {
         fn cmdline_proc_show(out: &SeqFile, _unused: *mut c_void) -> c_int {
             seq_print!(out, "this has been live patched in Rust\n");
             0

@@ -31,4 +31,3 @@ until_ "  it leaves sysfs" 50 gone $K/cmdline_rs
 check "  the original is back" is /proc/cmdline "$original"
 until_ "  its module unloads" 20 rmmod cmdline_rs
 until_ "klp_rs unloads" 20 rmmod klp_rs
-dmesg | grep klp_rs: | sed 's/^/     /'

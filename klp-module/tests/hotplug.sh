@@ -4,7 +4,7 @@
 
 load klp_rs
 load agree kthreads=2
-(while [ ! -e /tmp/stop ]; do
+(while [ ! -e "$T/stop" ]; do
     echo 0 >/sys/devices/system/cpu/cpu1/online
     usleep 100000
     echo 1 >/sys/devices/system/cpu/cpu1/online
@@ -23,7 +23,7 @@ while [ $i -lt ${1:-20} ]; do
     while ! rmmod agree_v2 2>/dev/null && [ $tries -lt 1000 ]; do usleep 5000; tries=$((tries + 1)); done
     [ $tries -lt 1000 ] || bad=$((bad + 1))
 done
-touch /tmp/stop
+touch "$T/stop"
 wait
 set -- $(cat /proc/agree/count)
 echo "     calls $2 mixed $4 v1 $6 v2 $8"

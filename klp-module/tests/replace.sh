@@ -28,7 +28,7 @@ load cmdline_c
 until_ "another comes on top" 50 is $K/cmdline_c/transition 0
 cat /proc/agree/hold &
 reader=$!
-usleep 300000
+held $reader
 rmmod cmdline_c 2>/dev/null
 check "disabling the replacing one begins" write 0 $K/hold/enabled
 usleep 200000
@@ -45,7 +45,7 @@ load agree_v2
 until_ "a patch is there" 50 is $K/agree_v2/transition 0
 cat /proc/agree/hold &
 reader=$!
-usleep 300000
+held $reader
 load hold replace=1
 usleep 200000
 check "a replacing transition lasts" is $K/hold/transition 1

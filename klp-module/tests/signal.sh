@@ -6,7 +6,7 @@ insmod /modules/klp_rs.ko signal_after_ms=300
 load agree
 cat /proc/agree/hold &
 reader=$!
-usleep 300000
+held $reader
 load hold
 usleep 100000
 check "the transition lasts" is $K/hold/transition 1
@@ -16,3 +16,6 @@ check "the sleeper still sleeps" kill -0 $reader
 check "  in the new function" grep -q patched_hold /proc/$reader/stack
 echo 1 >/proc/agree/gate
 check "it ends well" wait $reader
+leaves hold
+check "agree unloads" unload agree
+until_ "klp_rs unloads" 50 rmmod klp_rs

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Times how pending tasks are found: one BPF pass with reasons, as the daemon makes it, against a compiled loop that reads
-//! every `/proc/PID/task/TID/patch_state`. Prints medians and their ratio. Part of `make bench`; needs root and a
-//! patch in transition, whose name is the argument.
+//! every `/proc/PID/task/TID/patch_state`. Prints medians and their ratio. Part of `make bench`; needs root. The arguments are the
+//! name of a patch in transition and how many tasks will stay pending: it waits until no more are.
 #![expect(clippy::print_stdout, reason = "that is its output")]
 
 use std::{
@@ -24,8 +24,12 @@ use livepatchd::{
 
 const RUNS: usize = 7;
 
+/// The kernel looks at all tasks once a second; emulated, with thousands, that takes its time.
+const SETTLED_WITHIN: Duration = Duration::from_secs(120);
+
 fn main() -> Result<()> {
     let name = env::args().nth(1).context("the name of a patch in transition")?;
+    let expected: usize = env::args().nth(2).context("how many will stay pending")?.parse()?;
     let patch = PatchName::new(&name).context("not a patch's name")?;
     let places = Places::system(None);
     let listings = sysfs::list(&places, Core::Kernel)?.context("no live patching here")?;
@@ -34,6 +38,14 @@ fn main() -> Result<()> {
     let source = bpf::load::load()?;
     let mut scanner = Scanner::new(places);
     scanner.use_bpf(source.scanner.context("no task iterator")?);
+
+    let start = Instant::now();
+    while pending_by_proc()? > expected {
+        ensure!(
+            start.elapsed() < SETTLED_WITHIN,
+            "more than {expected} tasks stay pending"
+        );
+    }
 
     let (mut passes, mut loops) = (Vec::new(), Vec::new());
     let (mut found, mut read) = (0, 0);

@@ -41,6 +41,8 @@ pub fn main() -> ExitCode {
         Err(error) => Err(Failure::new(Exit::Failed, format!("cannot start: {error}"))),
     };
     match exit {
+        // what was asked for is done, but its result is not told
+        Ok(Exit::Done) if output::failed() => Exit::Failed.into(),
         Ok(exit) => exit.into(),
         Err(failure) => {
             output.failure(&failure);

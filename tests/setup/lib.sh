@@ -74,6 +74,13 @@ debian_mirror() {
     esac
 }
 
+# The options of a source line of Debian's: which keys it is believed by. Ubuntu's apt does not know Debian's keys, its package
+# debian-archive-keyring only brings them along; inside the root, where the same file is, the line works as well.
+debian_keys() {
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    [ ! -e "$keys" ] || echo "[signed-by=$keys] "
+}
+
 # Makes a Debian root in directory $1 from suite $2 with the packages $3 (comma separated); further arguments are
 # source lines. Package lists are kept, for apt inside.
 debian_root() {

@@ -17,6 +17,10 @@ rm -rf "$root"/var/lib/apt/* "$root"/var/cache/* "$root"/var/log/* "$root"/var/l
     "$root"/usr/bin/apt* "$root"/usr/lib/apt "$root"/usr/lib/x86_64-linux-gnu/libapt-* \
     "$root"/boot/* "$root"/tmp/* "$root"/run/*
 find "$root/etc/apt" -type f -delete
+# of binutils only readelf is used
+find "$root"/usr/bin -name 'x86_64-linux-gnu-*' ! -name '*-readelf' -delete
+rm -rf "$root"/usr/lib/x86_64-linux-gnu/libbfd* "$root"/usr/lib/x86_64-linux-gnu/libopcodes* "$root"/usr/lib/x86_64-linux-gnu/libgprofng* \
+    "$root"/usr/lib/x86_64-linux-gnu/gprofng "$root"/usr/lib/bfd-plugins "$root"/usr/lib/x86_64-linux-gnu/ldscripts
 
 # Without a fixed identity systemd would treat every boot as the first one.
 echo 6c6976657061746368642d6775657374 >"$root/etc/machine-id"

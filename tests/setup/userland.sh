@@ -7,8 +7,8 @@
 set -eu
 . "$(dirname -- "$0")/lib.sh"
 
-# kpatch is what the benchmark compares with; zstd and xz compress modules for the scenarios.
-packages=systemd,systemd-sysv,dbus,polkitd,kpatch,kmod,procps,zstd,xz-utils
+# kpatch, which asks readelf (binutils), is what the benchmark compares with; zstd and xz compress modules for the scenarios.
+packages=systemd,systemd-sysv,dbus,polkitd,kpatch,binutils,kmod,procps,zstd,xz-utils
 
 entry=userland-$(cat -- "$0" "$setup_dir/userland-configure.sh" | key).cpio.zst
 if [ ! -e "$cache/$entry" ]; then
@@ -18,7 +18,7 @@ if [ ! -e "$cache/$entry" ]; then
         say "making the guest's root file system"
         root=$(partial "$entry-root")
         debian_root "$root" trixie "$packages" \
-            "deb $(debian_mirror Debian) trixie main" "deb $(debian_mirror Debian-Security) trixie-security main"
+            "deb $(debian_keys)$(debian_mirror Debian) trixie main" "deb $(debian_keys)$(debian_mirror Debian-Security) trixie-security main"
         as_root sh "$setup_dir/userland-configure.sh" "$root"
         unpacked=$(partial "$entry-cpio")
         # shellcheck disable=SC2016 # for the inner shell

@@ -14,10 +14,13 @@ pub const PLAN: &str = "/etc/livepatch-tests/plan.json";
 pub const REPORT_PORT: &str = "/dev/ttyS1";
 /// The serial port that is the user's terminal while a program runs.
 pub const TERMINAL_PORT: &str = "/dev/ttyS2";
-/// Where the modules of `tests/modules` lie in the guest, compiled for the kernel that runs.
+/// Where the modules of `tests/modules` and `klp-module` lie in the guest, compiled for the kernel that runs.
 pub const SAMPLES: &str = "/root/samples";
 /// Where the programs of this package lie in the guest.
 pub const PROGRAMS: &str = "/usr/lib/livepatch-tests";
+
+/// Where the scripts of `klp-module/tests` lie in the guest.
+pub const KLP_RS_TESTS: &str = "/usr/lib/livepatch-tests/klp_rs";
 
 /// What a boot is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

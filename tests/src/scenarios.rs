@@ -15,6 +15,7 @@ mod excluded;
 mod irreversible;
 mod kernel_alone;
 mod kills;
+mod klp_rs;
 mod rights;
 mod service;
 mod stuck_reader;
@@ -30,6 +31,7 @@ use crate::guest::Guest;
 const FILES: &[(&str, &[Scenario])] = &[
     ("userland", userland::SCENARIOS),
     ("kernel_alone", kernel_alone::SCENARIOS),
+    ("klp_rs", klp_rs::SCENARIOS),
     ("stuck_reader", stuck_reader::SCENARIOS),
     ("excluded", excluded::SCENARIOS),
     ("deadline", deadline::SCENARIOS),
@@ -43,6 +45,7 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("service", service::SCENARIOS),
     ("crash", crash::SCENARIOS),
     ("kills", kills::SCENARIOS),
+    ("klp_rs_forced", klp_rs::FORCED),
     // nothing can be loaded after these
     ("irreversible", irreversible::SCENARIOS),
 ];
@@ -75,6 +78,8 @@ pub struct Scenario {
     pub daemon: bool,
     /// Whether the daemon that dies on demand must be in the guest.
     pub faulty: bool,
+    /// Whether the modules it loads cannot be unloaded before the next boot.
+    pub leaves_modules: bool,
     /// It is killed, and has failed, after this.
     pub bound: Duration,
     /// What it does.
@@ -89,6 +94,7 @@ impl Scenario {
             kernels: Kernels::Main,
             daemon: true,
             faulty: false,
+            leaves_modules: false,
             bound: Duration::from_secs(60),
             run,
         }
@@ -106,6 +112,15 @@ impl Scenario {
     #[must_use]
     pub const fn with_faulty_daemon(self) -> Self {
         Self { faulty: true, ..self }
+    }
+
+    /// With modules that cannot be unloaded afterwards.
+    #[must_use]
+    pub const fn leaving_modules(self) -> Self {
+        Self {
+            leaves_modules: true,
+            ..self
+        }
     }
 
     /// On these kernels.

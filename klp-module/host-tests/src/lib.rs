@@ -13,5 +13,7 @@ mod func_stack;
 mod model;
 mod phase;
 mod stack_verdict;
+mod states;
+mod symbol_search;
 mod symbol_text;
 mod task_set;

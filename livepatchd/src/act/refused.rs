@@ -8,14 +8,27 @@ use crate::model::refusal::{ErrorName, Refusal};
 /// As many lines as a message carries: a failed load logs one to five, an unknown symbol one per symbol.
 const MAX_LINES: usize = 20;
 
-/// Words of which a line about modules or live patches holds at least one; the kernel talks of other things meanwhile.
-const WORDS: [&str; 6] = ["livepatch", "klp_rs", "module", "Unknown symbol", "ftrace", "Lockdown"];
+/// What a line about modules or live patches begins with; the kernel talks of other things meanwhile. The message is
+/// shown to every user, so it must not take along the registers or the stack of a warning, which name modules as well.
+const BEGINNINGS: [&str; 8] = [
+    "livepatch: ",
+    "klp_rs: ",
+    "module: ",
+    "module ",
+    "x86/modules: ",
+    "ftrace: ",
+    "Loading of ",
+    "Lockdown: ",
+];
 
 /// Those of the lines that are about this module, or about live patches at all.
 pub(super) fn relevant(lines: Vec<String>, module: &str) -> Vec<String> {
     let mut lines: Vec<String> = lines
         .into_iter()
-        .filter(|line| line.contains(module) || WORDS.iter().any(|word| line.contains(word)))
+        .filter(|line| {
+            let of_module = line.strip_prefix(module).is_some_and(|rest| rest.starts_with(": "));
+            of_module || BEGINNINGS.iter().any(|beginning| line.starts_with(beginning))
+        })
         .collect();
     lines.truncate(MAX_LINES);
     lines
@@ -48,11 +61,13 @@ mod tests {
     fn lines_about_other_things_are_left_out() {
         let lines = [
             "usb 1-1: new device",
+            "RIP: 0010:init+0x17/0x20 [lp]",
+            "WARNING: CPU: 0 PID: 1 at kernel/livepatch/core.c:100 klp_enable_patch+0x17/0x20",
             "lp: Unknown symbol x (err -2)",
             "livepatch: failed",
         ];
         let kept = relevant(lines.map(str::to_owned).to_vec(), "lp");
-        assert_eq!(kept, &lines[1..]);
+        assert_eq!(kept, &lines[3..]);
         let many = vec!["lp: no".to_owned(); 100];
         assert_eq!(relevant(many, "lp").len(), 20);
     }

@@ -4,7 +4,12 @@
 //! Root always may. Everybody else is asked of polkit, with a password prompt only if the message allows it, and is
 //! denied when no polkit answers. The errors are those of systemd's services.
 
-use std::{collections::HashMap, marker::PhantomData, time::Duration};
+use std::{
+    collections::HashMap,
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use zbus::{Connection, fdo, message::Flags, message::Header, names::UniqueName};
 use zbus_polkit::policykit1::{AuthorityProxy, AuthorizationResult, CheckAuthorizationFlags, Subject};
@@ -16,6 +21,13 @@ const ANSWER: Duration = Duration::from_secs(3);
 
 /// Time for a person to find and type a password; the agents give up after about as long.
 const PROMPT: Duration = Duration::from_secs(150);
+
+/// How many questions of one user wait for polkit at once. Each holds its message and the files sent with it, for as long as
+/// that user's own agent likes.
+const QUESTIONS_OF_ONE: usize = 4;
+
+/// The same for all users but root together.
+const QUESTIONS: usize = 32;
 
 /// Something that needs an authorisation of its own.
 pub trait Action {
@@ -69,12 +81,51 @@ impl<A> Authorised<A> {
 #[derive(Clone, Debug, Default)]
 pub struct Authority {
     administrator: u32,
+    asking: Asking,
+}
+
+/// The users whose calls wait for polkit, once for each call.
+#[derive(Clone, Debug, Default)]
+struct Asking(Arc<Mutex<Vec<u32>>>);
+
+impl Asking {
+    /// A place among those who wait, until it is dropped; none if there are too many.
+    fn enter(&self, uid: u32) -> Option<Place> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = waiting.iter().filter(|other| **other == uid).count();
+        if own >= QUESTIONS_OF_ONE || waiting.len() >= QUESTIONS {
+            return None;
+        }
+        waiting.push(uid);
+        Some(Place {
+            among: self.clone(),
+            uid,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Place {
+    among: Asking,
+    uid: u32,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.among.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = waiting.iter().position(|uid| *uid == self.uid) {
+            waiting.swap_remove(at);
+        }
+    }
 }
 
 impl Authority {
     /// An authority that takes another user for root: on a private bus, whose owner is administrator enough.
     pub fn with_administrator(uid: u32) -> Self {
-        Self { administrator: uid }
+        Self {
+            administrator: uid,
+            asking: Asking::default(),
+        }
     }
 
     /// Whether the caller of this message may do `A`.
@@ -86,6 +137,7 @@ impl Authority {
         let sender = header.sender().ok_or_else(|| denied::<A>("no sender"))?;
         let uid = uid_of(connection, sender).await?;
         if uid != self.administrator {
+            let _place = self.asking.enter(uid).ok_or_else(too_many)?;
             let interactive = header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH);
             verdict::<A>(ask::<A>(connection, header, interactive).await)?;
         }
@@ -144,6 +196,10 @@ fn verdict<A: Action>(answer: std::result::Result<AuthorizationResult, String>) 
     }
 }
 
+fn too_many() -> Error {
+    fdo::Error::LimitsExceeded("too many calls wait for an authorisation; answer or end those first".to_owned()).into()
+}
+
 fn denied<A: Action>(why: &str) -> Error {
     fdo::Error::AccessDenied(format!("not authorised for {}: {why}", A::ID)).into()
 }
@@ -158,6 +214,18 @@ mod tests {
             is_challenge,
             details: HashMap::new(),
         }
+    }
+
+    #[test]
+    fn one_user_cannot_take_every_place_before_polkit() {
+        let asking = Asking::default();
+        let mut places: Vec<_> = std::iter::from_fn(|| asking.enter(1000)).collect();
+        assert_eq!(places.len(), QUESTIONS_OF_ONE);
+        assert!(asking.enter(1001).is_some(), "somebody else has a place");
+        places.pop();
+        assert!(asking.enter(1000).is_some(), "a place that was left is free");
+        let all: Vec<_> = (2000..3000).map_while(|uid| asking.enter(uid)).collect();
+        assert_eq!(all.len() + places.len(), QUESTIONS);
     }
 
     #[test]

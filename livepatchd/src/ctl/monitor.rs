@@ -13,7 +13,7 @@ use zbus::{Message, OwnedObjectPath};
 use super::{
     client::Client,
     exit::{Exit, Failure},
-    output::Output,
+    output::{self, Output},
     text,
 };
 use crate::model::snapshot::{BlockerView, PatchView};
@@ -64,6 +64,9 @@ pub(super) async fn monitor(client: &Client, output: Output) -> Result<Exit, Fai
             }
             () = tokio::time::sleep(pause) => running = again(&mut seen, client, output, running).await?,
             _ = &mut interrupt => return Ok(Exit::Done),
+        }
+        if output::closed() {
+            return Ok(Exit::Done);
         }
     }
 }

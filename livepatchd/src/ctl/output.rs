@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The one place that prints: results on standard output, everything else on standard error.
 //!
-//! A reader that went away (`livepatchctl list | head -1`) ends the tool quietly.
+//! What cannot be printed never changes what was done or its exit code, with one exception: a result that could not be
+//! written whole is a failure ([`failed`]). A reader that went away on purpose (`livepatchctl list | head -1`) is none.
 
 use std::{
     env,
-    io::{self, IsTerminal, Write},
-    process,
+    io::{self, ErrorKind, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use serde::Serialize;
 
 use super::{exit::Failure, table::Table, text::clean};
+
+/// Nobody reads standard output any more, or it takes nothing any more.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+/// A result was lost on its way, and nobody wanted that.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Whether further results would reach nobody.
+pub(super) fn closed() -> bool {
+    CLOSED.load(Relaxed)
+}
+
+/// Whether a part of the result could not be written: no space, an input/output error.
+pub(super) fn failed() -> bool {
+    FAILED.load(Relaxed)
+}
 
 /// How to print.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +86,7 @@ impl Output {
 
     /// A line of the result.
     pub(super) fn line(self, text: &str) {
-        put(&mut io::stdout().lock(), format!("{text}\n").as_bytes());
+        result(format!("{text}\n").as_bytes());
     }
 
     /// A table of the result.
@@ -93,12 +109,12 @@ impl Output {
 
     /// Bytes of the result as they are.
     pub(super) fn raw(self, bytes: &[u8]) {
-        put(&mut io::stdout().lock(), bytes);
+        result(bytes);
     }
 
     /// A remark beside the result.
     pub(super) fn note(self, text: &str) {
-        put(&mut io::stderr().lock(), format!("{}\n", clean(text)).as_bytes());
+        remark(&format!("{}\n", clean(text)));
     }
 
     /// What went wrong and what to do next.
@@ -108,15 +124,28 @@ impl Output {
         let lines: Vec<String> = lines.map(|line| clean(&line)).collect();
         let label = paint(self.error_color, Tone::Bad, "livepatchctl:");
         let text = format!("{label} {}\n", lines.join("\n  "));
-        put(&mut io::stderr().lock(), text.as_bytes());
+        remark(&text);
     }
 }
 
-fn put(to: &mut impl Write, bytes: &[u8]) {
-    if to.write_all(bytes).and_then(|()| to.flush()).is_err() {
-        // nobody reads it, so nobody has to be told
-        process::exit(0);
+fn result(bytes: &[u8]) {
+    if closed() {
+        return;
     }
+    let mut to = io::stdout().lock();
+    if let Err(error) = to.write_all(bytes).and_then(|()| to.flush()) {
+        CLOSED.store(true, Relaxed);
+        if error.kind() != ErrorKind::BrokenPipe {
+            FAILED.store(true, Relaxed);
+            remark(&format!("livepatchctl: cannot write the result: {error}\n"));
+        }
+    }
+}
+
+fn remark(text: &str) {
+    let mut to = io::stderr().lock();
+    // where remarks cannot be written there is nobody to tell
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
 }
 
 fn paint(color: bool, tone: Tone, text: &str) -> String {

@@ -89,7 +89,7 @@ impl<'a> Witness<'a> {
         Sighting {
             key,
             tgid,
-            comm,
+            comm: printable(&comm),
             class,
             scheduling,
             stop_pending,
@@ -97,7 +97,7 @@ impl<'a> Witness<'a> {
             frozen,
             own: tgid == self.own,
             uid: uid.or_else(|| user_of(&task)),
-            unit: self.units.of(&task, cgroup),
+            unit: printable(&self.units.of(&task, cgroup)),
             on_stack: affected.on(&stack),
             stack: if self.told <= STACKS {
                 stack.iter().map(ToString::to_string).collect()
@@ -106,6 +106,12 @@ impl<'a> Witness<'a> {
             },
         }
     }
+}
+
+/// A name that any user may give to a task or a cgroup, fit for one line of a journal: a line break in it would forge a
+/// line, and for an escape character `journalctl` shows the whole line as binary.
+fn printable(name: &str) -> String {
+    name.replace(char::is_control, "?")
 }
 
 /// The user of the task with this directory in /proc; `None` if it is gone.
@@ -117,6 +123,12 @@ fn user_of(task: &Path) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::model::patch::{Direction, PatchName};
+
+    #[test]
+    fn a_name_that_users_choose_forges_no_line_of_the_journal() {
+        assert_eq!(printable("x\nlp: enabled\u{1b}[m\u{9b}"), "x?lp: enabled?[m?");
+        assert_eq!(printable("kworker/u8:3-évé"), "kworker/u8:3-évé");
+    }
 
     #[test]
     fn the_user_that_a_pass_does_not_tell_is_asked_of_proc() {

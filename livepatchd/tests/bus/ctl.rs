@@ -57,6 +57,29 @@ async fn code(bus: &PrivateBus, line: &str) -> Option<i32> {
 }
 
 #[tokio::test]
+async fn what_cannot_be_printed_does_not_change_what_was_done() {
+    let bus = PrivateBus::open();
+    let _daemon = FakeDaemon::start(bus.connect().await).await;
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let code_of = async |command: &mut Command| {
+        let ended = tokio::time::timeout(Duration::from_secs(20), command.status()).await;
+        ended.expect("it ends").unwrap().code()
+    };
+    let mut failing = command(&bus.address);
+    failing.args(["status", "missing"]).stderr(full());
+    assert_eq!(code_of(&mut failing).await, Some(5));
+    let mut lost = command(&bus.address);
+    lost.args(["status", "--json"]).stdout(full());
+    assert_eq!(code_of(&mut lost).await, Some(1));
+    // a reader that has seen enough
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut unread = command(&bus.address);
+    unread.args(["apply", "/timeout/fix.ko"]).stdout(writer);
+    assert_eq!(code_of(&mut unread).await, Some(3));
+}
+
+#[tokio::test]
 async fn the_status_document_is_that_of_the_contract() {
     let bus = PrivateBus::open();
     let _daemon = FakeDaemon::start(bus.connect().await).await;

@@ -31,6 +31,7 @@ const CONFIGURATION: &str = "/etc/livepatchd";
 #[derive(Debug)]
 pub(super) struct Pristine {
     daemon: bool,
+    stays: Vec<Module>,
     configuration: BTreeMap<PathBuf, Vec<u8>>,
 }
 
@@ -39,6 +40,7 @@ impl Pristine {
     pub(super) fn remember(daemon: bool) -> Result<Self> {
         Ok(Self {
             daemon,
+            stays: Vec::new(),
             configuration: files_of(Path::new(CONFIGURATION))?,
         })
     }
@@ -54,9 +56,32 @@ impl Pristine {
                 .context("livepatchd does not stop")?;
         }
         revert_all()?;
-        unload_samples()?;
+        self.unload_samples()?;
         fs::write("/proc/sys/kernel/ftrace_enabled", "1").context("kernel.ftrace_enabled")?;
         if self.daemon { self.forget_daemon() } else { Ok(()) }
+    }
+
+    /// From now on the modules that are loaded stay: they cannot be unloaded before the next boot.
+    pub(super) fn keep_modules(&mut self) -> Result<()> {
+        self.stays = samples()?;
+        self.stays.retain(Module::loaded);
+        Ok(())
+    }
+
+    /// What holds others goes first, whatever its name: all are tried until none is left.
+    fn unload_samples(&self) -> Result<()> {
+        let mut left = samples()?;
+        left.retain(|module| !self.stays.contains(module));
+        let mut reason = None;
+        let gone = wait::until(MODULE_WITHIN, "the modules of tests to be unloaded", || {
+            left.retain(|module| {
+                let unloaded = module.loaded().then(|| module.unload());
+                unloaded.is_some_and(|result| result.map_err(|error| reason = Some(error)).is_err())
+            });
+            Ok(left.is_empty())
+        });
+        gone.with_context(|| reason.map(|error| error.to_string()).unwrap_or_default())?;
+        Ok(())
     }
 
     /// Leaves nothing of the stopped daemon but what was installed.
@@ -98,6 +123,10 @@ fn remove(folder: &str) -> Result<bool> {
 }
 
 fn release_everybody() -> Result<()> {
+    // The target of klp_rs's own tests; its gate stays open, but the module goes too.
+    if Module::sample("agree").loaded() {
+        fs::write("/proc/agree/gate", "1").context("/proc/agree/gate")?;
+    }
     if !Module::sample("tgt").loaded() {
         return Ok(());
     }
@@ -128,24 +157,10 @@ fn revert_all() -> Result<()> {
     Ok(())
 }
 
-/// Patches before the target; names sort that way.
-fn unload_samples() -> Result<()> {
-    for path in files_of_folder(Path::new(SAMPLES))? {
-        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        let module = Module::sample(name);
-        if !module.loaded() {
-            continue;
-        }
-        let mut last = None;
-        let gone = wait::until(MODULE_WITHIN, &format!("{name} to be unloaded"), || {
-            last = module.unload().err();
-            Ok(last.is_none() || !module.loaded())
-        });
-        gone.with_context(|| last.map(|error| error.to_string()).unwrap_or_default())?;
-    }
-    Ok(())
+fn samples() -> Result<Vec<Module>> {
+    let files = files_of_folder(Path::new(SAMPLES))?;
+    let names = files.iter().filter_map(|path| path.file_stem()?.to_str());
+    Ok(names.map(Module::sample).collect())
 }
 
 fn files_of_folder(folder: &Path) -> Result<Vec<PathBuf>> {

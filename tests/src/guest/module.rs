@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Modules of `tests/modules`: files in the guest, loaded and unloaded by hand as an administrator would.
+//! Modules of `tests/modules` and `klp-module`: files in the guest, loaded and unloaded by hand as an administrator would.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::command::Call;
 use crate::plan::SAMPLES;
 
 /// One module file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     name: String,
 }

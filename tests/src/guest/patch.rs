@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Live patches as the kernel shows them in sysfs: the truth the daemon is measured by.
+//! Live patches as their cores show them in sysfs: the truth the daemon is measured by.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::wait;
 
-const FOLDER: &str = "/sys/kernel/livepatch";
+/// Where each core shows its patches: the kernel's own, `klp_rs`.
+const FOLDERS: [&str; 2] = ["/sys/kernel/livepatch", "/sys/kernel/klp_rs"];
 
 /// A live patch by name; it may come and go.
 #[derive(Debug, Clone)]
@@ -20,22 +21,33 @@ pub struct Patch {
 }
 
 impl Patch {
-    pub(super) fn named(name: &str) -> Self {
+    pub(super) fn of_the_kernel(name: &str) -> Self {
+        Self::in_folder(FOLDERS[0], name)
+    }
+
+    pub(super) fn of_klp_rs(name: &str) -> Self {
+        Self::in_folder(FOLDERS[1], name)
+    }
+
+    fn in_folder(folder: &str, name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            folder: Path::new(FOLDER).join(name),
+            folder: Path::new(folder).join(name),
         }
     }
 
-    /// Every live patch the kernel has.
+    /// Every live patch there is, of every core.
     pub fn all() -> Result<Vec<Self>> {
-        let entries = match fs::read_dir(FOLDER) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.context(FOLDER)?,
-        };
-        let mut patches: Vec<Self> = entries
-            .map(|entry| Ok(Self::named(&entry?.file_name().to_string_lossy())))
-            .collect::<Result<_>>()?;
+        let mut patches = Vec::new();
+        for folder in FOLDERS {
+            let entries = match fs::read_dir(folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.context(folder)?,
+            };
+            for entry in entries {
+                patches.push(Self::in_folder(folder, &entry?.file_name().to_string_lossy()));
+            }
+        }
         patches.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(patches)
     }
@@ -45,17 +57,17 @@ impl Patch {
         &self.name
     }
 
-    /// Whether the kernel has it.
+    /// Whether its core has it.
     pub fn exists(&self) -> bool {
         self.folder.exists()
     }
 
-    /// The kernel's `enabled`; no for a patch that does not exist.
+    /// The core's `enabled`; no for a patch that does not exist.
     pub fn enabled(&self) -> Result<bool> {
         self.flag("enabled")
     }
 
-    /// The kernel's `transition`; no for a patch that does not exist.
+    /// The core's `transition`; no for a patch that does not exist.
     pub fn in_transition(&self) -> Result<bool> {
         self.flag("transition")
     }

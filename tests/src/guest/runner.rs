@@ -49,7 +49,7 @@ pub fn run_one(name: &str) -> Result<()> {
 
 fn run_scenarios(plan: &Plan, names: &[String], reporter: &mut Reporter) -> Result<()> {
     let scope = Scope::create()?;
-    let pristine = Pristine::remember(plan.daemon)?;
+    let mut pristine = Pristine::remember(plan.daemon)?;
     // It was started with the machine; each scenario begins without it, or with a fresh one.
     pristine.restore(&scope).context("before the first scenario")?;
     for name in names {
@@ -63,6 +63,9 @@ fn run_scenarios(plan: &Plan, names: &[String], reporter: &mut Reporter) -> Resu
             Err(error) => (String::new(), Some(one_line(&error))),
         };
         let seconds = start.elapsed().as_secs_f64();
+        if scenario.leaves_modules {
+            pristine.keep_modules()?;
+        }
         let restored = pristine.restore(&scope);
 
         let reason = match (failure, &restored, kernel_log.complaint()?) {

@@ -13,7 +13,7 @@ use super::archive::Archive;
 use super::libc_of_host;
 use super::setup::{Kernel, userland, workspace};
 use super::workplace::Workplace;
-use crate::plan::{PLAN, PROGRAMS, Plan, Purpose, SAMPLES};
+use crate::plan::{KLP_RS_TESTS, PLAN, PROGRAMS, Plan, Purpose, SAMPLES};
 use crate::scenarios;
 
 /// Starts the plan when everything else has started. Its control group is its own to divide.
@@ -164,13 +164,11 @@ pub(super) fn assemble(image: &Path, kernel: &Kernel, installed: Option<&Path>, 
             "/usr/lib/systemd/system/livepatchd.service",
         )?;
     }
-    for entry in fs::read_dir(&kernel.modules)? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .context("a module's name")?;
-        archive.copy(&inside(SAMPLES, name), &path)?;
+    take_along(&mut archive, &kernel.modules, PROGRAMS)?;
+    if let Some(klp_rs) = &kernel.klp_rs {
+        take_along(&mut archive, klp_rs, PROGRAMS)?;
+        take_along(&mut archive, &workspace().join("klp-module/tests"), KLP_RS_TESTS)?;
+        archive.symlink("modules", SAMPLES)?;
     }
     let (name, unit) = match plan.purpose {
         Purpose::Shell => ("livepatch-shell.service", SHELL_UNIT),
@@ -190,6 +188,22 @@ pub(super) fn assemble(image: &Path, kernel: &Kernel, installed: Option<&Path>, 
     }
     archive.file(PLAN.trim_start_matches('/'), 0o644, &serde_json::to_vec(plan)?)?;
     archive.finish().map(drop)
+}
+
+/// Modules to where modules lie, everything else that is a file to `folder`.
+fn take_along(archive: &mut Archive<BufWriter<File>>, from: &Path, folder: &str) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .context("a file's name")?;
+        let module = path.extension().is_some_and(|extension| extension == "ko");
+        if path.is_file() {
+            archive.copy(&inside(if module { SAMPLES } else { folder }, name), &path)?;
+        }
+    }
+    Ok(())
 }
 
 fn enable(archive: &mut Archive<BufWriter<File>>, name: &str, unit: &str) -> Result<()> {

@@ -17,18 +17,28 @@ pub(super) struct Kernel {
     pub(super) release: String,
     /// The folder of our modules.
     pub(super) modules: PathBuf,
+    /// The folder of `klp_rs`, its samples and what its tests need; it takes a kernel with Rust.
+    pub(super) klp_rs: Option<PathBuf>,
 }
+
+/// The oldest kernel that `klp_rs` is built for, as in setup/all.sh.
+const FIRST_WITH_RUST: (u32, u32) = (7, 2);
 
 impl Kernel {
     /// The newest kernel of a series.
     pub(super) fn newest(series: &str) -> Result<Self> {
         let release = script("setup/kernel.sh", &[series])?;
         let modules = PathBuf::from(script("modules/build.sh", &[series])?);
-        Ok(Self {
+        let mut kernel = Self {
             series: series.to_owned(),
             release,
             modules,
-        })
+            klp_rs: None,
+        };
+        if kernel.version()? >= FIRST_WITH_RUST {
+            kernel.klp_rs = Some(PathBuf::from(script("setup/klp-module.sh", &[series])?));
+        }
+        Ok(kernel)
     }
 
     /// The bootable image.

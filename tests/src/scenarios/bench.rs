@@ -136,26 +136,34 @@ fn timed(guest: &Guest, apply: impl FnOnce() -> Result<()>) -> Result<Duration> 
     Ok(took)
 }
 
-/// Finding one pending task among many: one BPF pass against a compiled loop over /proc.
+/// Finding pending tasks among many: one BPF pass with reasons against a compiled loop over /proc. The first two differ in
+/// the tasks there are, the last two in those that are pending.
 fn many_tasks(guest: &Guest) -> Result<()> {
-    for count in [2_000, 20_000] {
+    for (sleeping, pending) in [(2_000, 1), (20_000, 1), (2_000, 100), (2_000, 1_000)] {
         let target = guest.load_target()?;
-        let threads = (count / PROCESSES).to_string();
+        let threads = (sleeping / PROCESSES).to_string();
         let sleepers = guest.workload(["sleep", "--processes", &PROCESSES.to_string(), "--threads", &threads])?;
         sleepers.wait_for(LONG, "the sleepers", |events| {
             let settled = |event: &&Event| matches!(event, Event::Settled { .. });
             events.iter().filter(settled).count() == PROCESSES
         })?;
-        let mut reader = guest.workload(["read", &Queue::WaitUninterruptible.file()])?;
-        target.wait_for_sleepers(Queue::WaitUninterruptible, 1, SOON)?;
+        let queue = Queue::WaitUninterruptible;
+        let mut reader = guest.workload(["read", &queue.file(), "--threads", &pending.to_string()])?;
+        target.wait_for_sleepers(queue, pending, LONG)?;
         guest.module("lp_uninterruptible").load()?;
         let measured = guest
-            .call("/usr/lib/livepatch-tests/scan", ["lp_uninterruptible"])
+            .call(
+                "/usr/lib/livepatch-tests/scan",
+                ["lp_uninterruptible", &pending.to_string()],
+            )
             .within(LONG)
             .ok()?;
-        guest.note(&format!("{count} sleeping tasks, one pending: {}", measured.trim()));
+        guest.note(&format!(
+            "{sleeping} sleeping tasks, {pending} pending: {}",
+            measured.trim()
+        ));
         target.release_all()?;
-        reader.wait_ended(SOON)?;
+        reader.wait_ended(LONG)?;
         let patch = guest.patch("lp_uninterruptible");
         patch.wait_applied(LONG)?;
         patch.set_enabled(false)?;

@@ -100,7 +100,7 @@ impl<'a> Elf<'a> {
         let mut found = self
             .sections
             .iter()
-            .filter(|section| self.name(section) == Some(name.as_bytes()));
+            .filter(|section| self.is_named(section, name.as_bytes()));
         let Some(section) = found.next() else {
             return Ok(None);
         };
@@ -123,9 +123,10 @@ impl<'a> Elf<'a> {
         self.size
     }
 
-    fn name(&self, section: &Section) -> Option<&[u8]> {
-        let from = self.names.get(section.name..)?;
-        from.split(|&b| b == 0).next()
+    /// Looks at no more bytes than the name has: a file may give each of its sections the same name of megabytes.
+    fn is_named(&self, section: &Section, name: &[u8]) -> bool {
+        let rest = self.names.get(section.name..).and_then(|from| from.strip_prefix(name));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// All section bytes lie within the file, as the kernel demands (`elf_validity_cache_sechdrs`): a truncated file is

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Symbols: all of a name, what an address belongs to, where ftrace calls out of a function. Chooses nothing: which of
+ * several symbols is meant is pure/symbol_search.rs' matter.
+ *
+ * The kernel's own two functions that visit every symbol of a name are not exported. A disabled kprobe finds them, once,
+ * and a static call makes them direct calls: an indirect one would be refused by a processor with IBT, because the kernel
+ * takes the landing pad from functions whose address nobody takes (arch/x86/kernel/alternative.c:apply_seal_endbr), and by
+ * kCFI for the same reason. Their types are those of this kernel's headers, checked when this is compiled.
+ */
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/static_call.h>
+#include <linux/string.h>
+
+#include "klp_rs_glue.h"
+
+static typeof(kallsyms_on_each_match_symbol) klp_rs_none_in_kernel;
+static typeof(module_kallsyms_on_each_symbol) klp_rs_none_in_module;
+
+static int klp_rs_none_in_kernel(int (*seen)(void *cookie, unsigned long address), const char *name, void *cookie)
+{
+	return 0;
+}
+
+static int klp_rs_none_in_module(const char *module, int (*seen)(void *cookie, const char *name, unsigned long address),
+				 void *cookie)
+{
+	return 0;
+}
+
+/* Until klp_rs_symbols_start() nothing has a symbol. */
+DEFINE_STATIC_CALL(klp_rs_each_in_kernel, klp_rs_none_in_kernel);
+DEFINE_STATIC_CALL(klp_rs_each_in_module, klp_rs_none_in_module);
+
+/* @in_kernel and @in_module are the first instructions of the functions that the calls are named after. */
+void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module)
+{
+	static_call_update(klp_rs_each_in_kernel, (typeof(&kallsyms_on_each_match_symbol))in_kernel);
+	static_call_update(klp_rs_each_in_module, (typeof(&module_kallsyms_on_each_symbol))in_module);
+}
+
+struct klp_rs_wanted {
+	const char *name;
+	klp_rs_symbol_fn seen;
+	void *cookie;
+};
+
+static int klp_rs_symbol_in_module(void *cookie, const char *name, unsigned long address)
+{
+	struct klp_rs_wanted *wanted = cookie;
+
+	return strcmp(name, wanted->name) ? 0 : wanted->seen(wanted->cookie, address);
+}
+
+/*
+ * Calls @seen with every symbol @name of @module, or of the kernel itself when that is NULL, in the order in which kallsyms
+ * has them. Sleeps; takes module_mutex.
+ */
+void klp_rs_each_symbol(const char *module, const char *name, klp_rs_symbol_fn seen, void *cookie)
+{
+	struct klp_rs_wanted wanted = { name, seen, cookie };
+
+	if (module)
+		static_call(klp_rs_each_in_module)(module, klp_rs_symbol_in_module, &wanted);
+	else
+		static_call(klp_rs_each_in_kernel)(seen, name, cookie);
+}
+
+/*
+ * Has kprobes look at each place. The probes are disabled, so no text is changed, and leave together, because unregistering
+ * waits for a grace period.
+ */
+int klp_rs_probe_places(struct klp_rs_place *places, unsigned int count)
+{
+	struct kprobe *probes, **found;
+	unsigned int i, n = 0;
+
+	probes = kcalloc(count, sizeof(*probes), GFP_KERNEL);
+	found = kcalloc(count, sizeof(*found), GFP_KERNEL);
+	if (!probes || !found) {
+		kfree(probes);
+		kfree(found);
+		return -ENOMEM;
+	}
+	for (i = 0; i < count; i++) {
+		bool traceable = false;
+
+		probes[i].symbol_name = places[i].name;
+		probes[i].addr = (kprobe_opcode_t *)places[i].address;
+		probes[i].flags = KPROBE_FLAG_DISABLED;
+		if (!register_kprobe(&probes[i])) {
+			/* Set by kernel/kprobes.c:check_ftrace_location when the address is where fentry calls out. */
+			traceable = kprobe_ftrace(&probes[i]);
+			found[n++] = &probes[i];
+		}
+		/* kernel/kprobes.c:register_kprobe has the address before it refuses what may not be probed. */
+		places[i].address = (unsigned long)probes[i].addr;
+		places[i].traceable = traceable;
+	}
+	unregister_kprobes(found, n);
+	kfree(found);
+	kfree(probes);
+	return 0;
+}
+
+/* "name+0xoffset/0xsize [module]", or the bare address when it is nobody's. @size is at least KSYM_SYMBOL_LEN. */
+size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size)
+{
+	if (size < KSYM_SYMBOL_LEN)
+		return 0;
+	return sprint_symbol(text, address);
+}

@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# klp-module.sh SERIES
+#
+# Compiles klp_rs with its samples and test modules for the newest stock kernel of a series, in the build root, and prints
+# the directory that holds them, with the programs of its tests.
+set -eu
+. "$(dirname -- "$0")/lib.sh"
+
+source=$tests_dir/../klp-module
+# What modules are made of; the scripts of the tests are not.
+parts="Kbuild Makefile klp_rs_main.rs engine include kernel_api pure samples tests/modules tests/compat tests/storm.c"
+
+release=$("$setup_dir/kernel.sh" "$1")
+root=$("$setup_dir/build-root.sh")
+# shellcheck disable=SC2086 # a list of words
+entry=klp-module-$release-$({ cat -- "$0" && cd "$source" && find $parts -type f -exec sha256sum {} + | sort; } | key)
+if [ ! -e "$cache/$entry" ]; then
+    tree=$("$setup_dir/rust-tree.sh" "$1")
+    lock "$entry"
+    if [ ! -e "$cache/$entry" ]; then
+        say "klp_rs for $release"
+        workplace=/build/$entry
+        compiler=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$cache/kernel-$release/config")
+        as_root rm -rf "$root$workplace"
+        as_root mkdir -p "$root$workplace"
+        # shellcheck disable=SC2086 # a list of words
+        (cd "$source" && as_root cp --parents -r $parts "$root$workplace/")
+        log=$cache/$entry.log
+        {
+            inside "$root" make -C "$workplace" -j "$(nproc)" KDIR="$tree" KERNELRELEASE="$release" CC="$compiler" \
+                SAMPLES=y TESTS=y modules &&
+                inside "$root" "$compiler" -O2 -static -pthread -o "$workplace/tests/storm" "$workplace/tests/storm.c"
+        } >"$log" 2>&1 || {
+            tail -n 30 "$log" >&2
+            die "klp_rs does not compile for $release; the whole log is $log"
+        }
+        made=$(partial "$entry")
+        mkdir "$made"
+        find "$root$workplace" -name '*.ko' -exec cp {} "$made/" \;
+        cp "$root$workplace/tests/storm" "$made/"
+        as_root rm -rf "$root$workplace"
+        rm -f "$log"
+        publish "$entry"
+    fi
+fi
+echo "$cache/$entry"

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `klp_rs` by itself: the scripts of `klp-module/tests`, one scenario each. What livepatchd does with its patches is told
+//! elsewhere.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use super::Scenario;
+use crate::guest::Guest;
+use crate::plan::{KLP_RS_TESTS, PROGRAMS};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario::anchor("klp_rs: a patch is loaded, in force, disabled and unloaded", basic),
+    Scenario::anchor(
+        "klp_rs keeps its contract: refusals, reversal, callbacks, modules, stacks",
+        contract,
+    )
+    .within_secs(180),
+    Scenario::anchor("klp_rs: a replacing patch stands for all others", replace).within_secs(120),
+    Scenario::anchor(
+        "klp_rs: a sleeper that nobody wakes is kicked and restarts patched",
+        signal,
+    ),
+    Scenario::anchor("klp_rs: processors go and come while patches do", hotplug).within_secs(180),
+    Scenario::anchor(
+        "klp_rs: no call sees two versions in a storm of callers and patches",
+        storm,
+    )
+    .within_secs(150),
+    Scenario::anchor(
+        "klp_rs: a patch that comes and goes fifty times leaves nothing behind",
+        cycles,
+    )
+    .within_secs(180),
+];
+
+/// What cannot be undone.
+pub(super) const FORCED: &[Scenario] =
+    &[Scenario::anchor("klp_rs: a forced transition ends at once and its module stays", force).leaving_modules()];
+
+/// The runner's bound comes first; this one only has to be there.
+const BOUND: Duration = Duration::from_secs(300);
+
+/// Runs one script. Its indented lines are figures, its last line counts, and what failed is the reason.
+fn script(guest: &Guest, arguments: &[&str]) -> Result<()> {
+    let run = format!("{KLP_RS_TESTS}/run.sh");
+    let words = [run.as_str()].into_iter().chain(arguments.iter().copied());
+    let path = format!("{PROGRAMS}:/usr/sbin:/usr/bin");
+    let output = guest.call("sh", words).env("PATH", &path).within(BOUND).run()?;
+    for line in output.stdout.lines().filter(|line| line.starts_with(' ')) {
+        guest.note(line.trim());
+    }
+    let failed: Vec<_> = output.stdout.lines().filter(|line| line.starts_with("FAIL ")).collect();
+    if !failed.is_empty() {
+        guest.note(&output.stdout);
+        bail!("{}", failed.join("; "));
+    }
+    let counted = output
+        .stdout
+        .lines()
+        .last()
+        .is_some_and(|line| line.ends_with(" passed, 0 failed"));
+    ensure!(
+        counted && output.code == 0,
+        "the script ended with {}: {}{}",
+        output.code,
+        output.stdout,
+        output.stderr
+    );
+    Ok(())
+}
+
+fn basic(guest: &Guest) -> Result<()> {
+    script(guest, &["basic"])
+}
+
+fn contract(guest: &Guest) -> Result<()> {
+    script(guest, &["contract"])
+}
+
+fn replace(guest: &Guest) -> Result<()> {
+    script(guest, &["replace"])
+}
+
+fn signal(guest: &Guest) -> Result<()> {
+    script(guest, &["signal"])
+}
+
+fn hotplug(guest: &Guest) -> Result<()> {
+    script(guest, &["hotplug"])
+}
+
+fn storm(guest: &Guest) -> Result<()> {
+    script(guest, &["storm", "60"])
+}
+
+fn cycles(guest: &Guest) -> Result<()> {
+    script(guest, &["cycles", "50"])
+}
+
+fn force(guest: &Guest) -> Result<()> {
+    script(guest, &["force"])
+}
