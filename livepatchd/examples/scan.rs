@@ -56,6 +56,7 @@ fn main() -> Result<()> {
             patch: &patch,
             direction: Direction::Patching,
             functions: &functions,
+            below: &[],
         };
         found = scanner.pending(asked)?.pending.len();
         passes.push(start.elapsed());

@@ -205,12 +205,14 @@ fn scan(model: &Model, core: Core, transition: &Transition, now: Moment, decisio
 }
 
 fn scan_of(model: &Model, core: Core, transition: &Transition) -> Action {
-    let functions = model.patch(&transition.patch).map(|p| p.functions.clone());
+    let patch = model.patch(&transition.patch);
+    let below = |other: &&Patch| patch.is_some_and(|p| p.is_above(other));
     Action::Scan {
         core,
         patch: transition.patch.clone(),
         direction: transition.direction,
-        functions: functions.unwrap_or_default(),
+        functions: patch.map(|p| p.functions.clone()).unwrap_or_default(),
+        below: model.patches().filter(below).map(|p| p.name.clone()).collect(),
     }
 }
 

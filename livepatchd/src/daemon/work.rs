@@ -177,6 +177,7 @@ fn carry_out(
             patch,
             direction,
             functions,
+            below,
         } => {
             let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
             let asked = Asked {
@@ -184,6 +185,7 @@ fn carry_out(
                 patch,
                 direction: *direction,
                 functions,
+                below,
             };
             match scanner.pending(asked) {
                 Ok(found) => vec![Fact::Scan {

@@ -212,3 +212,17 @@ pub struct Patch {
     /// Since when it is in this state.
     pub since: Moment,
 }
+
+impl Patch {
+    /// Whether this patch replaces once more what `below` replaces: a task in code of `below` has to leave that first.
+    ///
+    /// The kernel keeps patches of the same function in a stack (`kernel/livepatch/patch.c: klp_patch_func`), and a `replace`
+    /// patch takes part in that of every patched function (`kernel/livepatch/core.c: klp_add_nops`). Where it does
+    /// not say whether a patch is one, only functions in common count.
+    pub fn is_above(&self, below: &Self) -> bool {
+        let in_use = !matches!(below.state, PatchState::Loaded | PatchState::Disabled);
+        let common = |function| below.functions.contains(function);
+        let covers = self.replace == Some(true) || self.functions.iter().any(common);
+        self.core == below.core && self.name != below.name && in_use && covers
+    }
+}

@@ -3,8 +3,6 @@
 //!
 //! Only the fields that this daemon decides by; anything malformed is `None`, never a guess.
 
-use livepatch_common::kernel::{PF_IO_WORKER, PF_KTHREAD, PF_USER_WORKER};
-
 use super::task::{Scheduling, TaskClass};
 
 /// Signal numbers of the four stop signals; all but SIGSTOP can be blocked and so be pending for long.
@@ -54,7 +52,7 @@ impl Stat {
 
     /// What kind of task it is, given its process id.
     pub fn class(&self, tgid: u32) -> TaskClass {
-        class(self.flags, tgid)
+        TaskClass::of(self.tid, tgid, self.flags)
     }
 
     /// How the scheduler sees it.
@@ -68,20 +66,6 @@ impl Stat {
             // D, and the letters that only kernel threads have: I (idle), P (parked), K, W
             _ => Scheduling::Uninterruptible,
         }
-    }
-}
-
-/// What kind of task has these `PF_*` flags and this process id.
-pub fn class(flags: u32, tgid: u32) -> TaskClass {
-    if tgid == 1 {
-        TaskClass::Init
-    } else if flags & (PF_IO_WORKER | PF_USER_WORKER) != 0 {
-        // before kernel threads: some kernels set both
-        TaskClass::IoWorker
-    } else if flags & PF_KTHREAD != 0 {
-        TaskClass::Kthread
-    } else {
-        TaskClass::User
     }
 }
 
@@ -171,13 +155,6 @@ mod tests {
         for garbage in [&b""[..], b"()", b")(", b"1 (a) SS 1", b"\xff (a) S", b"1 (a"] {
             assert_eq!(Stat::parse(garbage), None);
         }
-    }
-
-    #[test]
-    fn flags_tell_kernel_threads_and_io_workers() {
-        assert_eq!(super::class(0x0020_8040, 2), TaskClass::Kthread);
-        assert_eq!(super::class(0x0040_0010, 900), TaskClass::IoWorker);
-        assert_eq!(super::class(0x0040_4000, 900), TaskClass::IoWorker);
     }
 
     #[test]

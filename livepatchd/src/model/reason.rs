@@ -2,7 +2,8 @@
 //! Why a pending task has not moved: from an observation and the kernel's verdict to one reason.
 //!
 //! What forbids a nudge comes first: a traced task that also sleeps in the function is *traced*, because that is what an
-//! administrator has to deal with.
+//! administrator has to deal with. So does what the kernel itself found other than a function: what we see on a stack is
+//! not why it did not move the task.
 
 use super::{
     patch::Function,
@@ -23,17 +24,21 @@ pub fn explain(sighting: &Sighting, verdict: Option<&Verdict>, functions: &[Func
         Scheduling::Stopped => Reason::Stopped,
         Scheduling::Uninterruptible => Reason::Uninterruptible,
         Scheduling::Running => Reason::Running,
-        Scheduling::Interruptible if !function.is_empty() => Reason::SleepingInFunction,
         Scheduling::Interruptible | Scheduling::Dead | Scheduling::TracedStop => match verdict {
             Some(Verdict::UnreliableStack) => Reason::UnreliableStack,
             Some(Verdict::Running) => Reason::Running,
-            Some(Verdict::SleepingOn(_)) | None => Reason::Unknown,
+            Some(Verdict::SleepingOn(_)) | None => {
+                if sighting.scheduling == Scheduling::Interruptible && !function.is_empty() {
+                    Reason::SleepingInFunction
+                } else {
+                    Reason::Unknown
+                }
+            }
         },
     };
-    let function = if reason == Reason::Running {
-        String::new()
-    } else {
-        function
+    let function = match reason {
+        Reason::Running | Reason::UnreliableStack => String::new(),
+        _ => function,
     };
     (reason, function)
 }
@@ -115,6 +120,18 @@ mod tests {
             let mut seen = sighting(812);
             change(&mut seen);
             assert_eq!(explain(&seen, Some(&verdict), &tgt_wait()).0, reason);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_found_outranks_what_is_seen_on_the_stack() {
+        let mut seen = sighting(812);
+        seen.on_stack = Some("tgt_wait [tgt]".into());
+        for (verdict, reason) in [
+            (Verdict::UnreliableStack, Reason::UnreliableStack),
+            (Verdict::Running, Reason::Running),
+        ] {
+            assert_eq!(explain(&seen, Some(&verdict), &tgt_wait()), (reason, String::new()));
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! [`Sighting`] is an observation; [`Blocker`] is what the model makes of all observations of one task.
 
+use livepatch_common::kernel::{PF_IO_WORKER, PF_KTHREAD, PF_USER_WORKER};
 use serde::{Deserialize, Serialize};
 
 use super::{patch::PatchName, time::Moment};
@@ -30,6 +31,24 @@ pub enum TaskClass {
     Init,
     /// A CPU's idle task.
     Idle,
+}
+
+impl TaskClass {
+    /// A task's class from its ids and its `PF_*` flags.
+    pub fn of(tid: u32, tgid: u32, flags: u32) -> Self {
+        if tid == 0 {
+            Self::Idle
+        } else if tgid == 1 {
+            Self::Init
+        } else if flags & (PF_IO_WORKER | PF_USER_WORKER) != 0 {
+            // before kernel threads: some kernels set both
+            Self::IoWorker
+        } else if flags & PF_KTHREAD != 0 {
+            Self::Kthread
+        } else {
+            Self::User
+        }
+    }
 }
 
 /// Why a pending task has not moved.
@@ -192,6 +211,30 @@ impl Nudges {
             tried: self.tried + 1,
             sent: self.sent + u32::from(sent),
             last: Some(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_comes_from_ids_and_flags() {
+        for (tid, tgid, flags, expected) in [
+            (0, 0, PF_KTHREAD, TaskClass::Idle),
+            (1, 1, 0, TaskClass::Init),
+            (77, 1, 0, TaskClass::Init),
+            (2, 2, PF_KTHREAD, TaskClass::Kthread),
+            (99, 90, PF_IO_WORKER, TaskClass::IoWorker),
+            (99, 90, PF_USER_WORKER, TaskClass::IoWorker),
+            (99, 90, PF_USER_WORKER | PF_KTHREAD, TaskClass::IoWorker),
+            // as /proc shows them of a kthread, an io_uring worker and a user's thread
+            (2, 2, 0x0020_8040, TaskClass::Kthread),
+            (99, 90, 0x0040_0010, TaskClass::IoWorker),
+            (99, 90, 0x0040_0040, TaskClass::User),
+        ] {
+            assert_eq!(TaskClass::of(tid, tgid, flags), expected, "{tid} {tgid} {flags:#x}");
         }
     }
 }

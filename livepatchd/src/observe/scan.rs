@@ -29,6 +29,8 @@ pub struct Asked<'a> {
     pub direction: Direction,
     /// Its functions.
     pub functions: &'a [Function],
+    /// Patches whose functions it replaces once more.
+    pub below: &'a [PatchName],
 }
 
 /// What a pass found.
@@ -83,11 +85,13 @@ impl Scanner {
             patch,
             direction,
             functions,
+            below,
         } = asked;
         let affected = &Affected {
             patch,
             direction,
             functions,
+            below,
         };
         if core != Core::Kernel {
             return Err(ScanFailed::Core(core));

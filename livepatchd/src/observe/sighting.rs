@@ -3,11 +3,10 @@
 //!
 //! It adds the unit, the stack in words and the function of the patch on it. It does not judge: the reason is the model's.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use super::{
     stack::{Affected, Stacks},
-    sysfs,
     unit::Units,
 };
 use crate::model::{
@@ -53,7 +52,6 @@ pub struct Witness<'a> {
     places: &'a Places,
     units: Units,
     stacks: Stacks,
-    are_patches: HashMap<String, bool>,
     own: u32,
     told: u32,
 }
@@ -65,7 +63,6 @@ impl<'a> Witness<'a> {
             places,
             units: Units::default(),
             stacks: Stacks::default(),
-            are_patches: HashMap::new(),
             own: std::process::id(),
             told: 0,
         }
@@ -88,14 +85,6 @@ impl<'a> Witness<'a> {
         } = seen;
         let task = self.places.proc.join(format!("{tgid}/task/{}", key.tid));
         let stack = self.stacks.of(&task, addresses);
-        let on_stack = affected.on(&stack, |module| {
-            let known = self.are_patches.get(module).copied();
-            known.unwrap_or_else(|| {
-                let is_patch = sysfs::is_patch(self.places, module);
-                self.are_patches.insert(module.to_owned(), is_patch);
-                is_patch
-            })
-        });
         self.told += 1;
         Sighting {
             key,
@@ -109,7 +98,7 @@ impl<'a> Witness<'a> {
             own: tgid == self.own,
             uid: uid.or_else(|| user_of(&task)),
             unit: printable(&self.units.of(&task, cgroup)),
-            on_stack,
+            on_stack: affected.on(&stack),
             stack: if self.told <= STACKS {
                 stack.iter().map(ToString::to_string).collect()
             } else {
@@ -149,6 +138,7 @@ mod tests {
             patch: &lp,
             direction: Direction::Patching,
             functions: &[],
+            below: &[],
         };
         let seen = |tgid: u32| Seen {
             key: TaskKey {

@@ -138,21 +138,23 @@ pub struct Affected<'a> {
     pub direction: Direction,
     /// Its functions.
     pub functions: &'a [Function],
+    /// Patches whose functions it replaces once more.
+    pub below: &'a [PatchName],
 }
 
 impl Affected<'_> {
     /// The innermost affected function on a stack (`kernel/livepatch/transition.c: klp_check_stack_func`).
     ///
-    /// While patching that is an old function, or the one of a patch below that is replaced once more; while unpatching
-    /// a new one, which is in the patch's own module. `is_patch` tells whether a module is a live patch.
-    pub fn on(&self, stack: &[Arc<Frame>], mut is_patch: impl FnMut(&str) -> bool) -> Option<String> {
+    /// While patching that is an old function, or one in the module of a patch below; while unpatching a new one, which is
+    /// in the patch's own module.
+    pub fn on(&self, stack: &[Arc<Frame>]) -> Option<String> {
         let holds = |frame: &&Arc<Frame>| match (self.direction, frame.module.as_deref()) {
             (Direction::Unpatching, module) => module == Some(self.patch.as_str()),
             (Direction::Patching, module) => {
                 let object = module.unwrap_or("vmlinux");
                 let old = |function: &Function| function.object == object && function.name == frame.function();
-                let below = |module: &str| module != self.patch.as_str() && is_patch(module);
-                self.functions.iter().any(old) || module.is_some_and(below)
+                let below = |patch: &PatchName| patch.as_str() == object;
+                self.functions.iter().any(old) || self.below.iter().any(below)
             }
         };
         stack.iter().find(holds).map(|frame| frame.place())

@@ -74,7 +74,7 @@ pub fn patch_modules(places: &Places, core: Core) -> io::Result<Vec<PatchName>> 
 }
 
 /// Whether a module says `livepatch=Y`: `K` in its own taint (`kernel/module/main.c: check_modinfo_livepatch`).
-pub fn is_patch(places: &Places, module: &str) -> bool {
+fn is_patch(places: &Places, module: &str) -> bool {
     fs::read(places.module(module).join("taint")).is_ok_and(|taint| taint.contains(&b'K'))
 }
 

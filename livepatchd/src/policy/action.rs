@@ -22,6 +22,8 @@ pub enum Action {
         direction: Direction,
         /// Its functions, to be looked for on stacks.
         functions: Vec<Function>,
+        /// Patches whose functions it replaces once more.
+        below: Vec<PatchName>,
     },
     /// Load the module that the daemon keeps for this job.
     Load(JobId),

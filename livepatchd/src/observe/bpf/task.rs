@@ -6,9 +6,9 @@
 
 use livepatch_common::{
     kernel::{
-        JOBCTL_STOP_PENDING, JOBCTL_STOPPED, JOBCTL_TRACED, JOBCTL_TRAP_FREEZE, JOBCTL_TRAP_STOP, PF_IO_WORKER,
-        PF_KTHREAD, PF_USER_WORKER, SIGNAL_STOP_STOPPED, TASK_DEAD, TASK_FROZEN, TASK_INTERRUPTIBLE, TASK_NEW,
-        TASK_PARKED, TASK_STOPPED, TASK_TRACED, TASK_UNINTERRUPTIBLE,
+        JOBCTL_STOP_PENDING, JOBCTL_STOPPED, JOBCTL_TRACED, JOBCTL_TRAP_FREEZE, JOBCTL_TRAP_STOP, SIGNAL_STOP_STOPPED,
+        TASK_DEAD, TASK_FROZEN, TASK_INTERRUPTIBLE, TASK_NEW, TASK_PARKED, TASK_STOPPED, TASK_TRACED,
+        TASK_UNINTERRUPTIBLE,
     },
     task::{TaskHead, known},
 };
@@ -50,7 +50,7 @@ impl Task {
 
     /// What kind of task.
     pub fn class(&self) -> TaskClass {
-        class(self.head.tid, self.head.tgid, self.head.flags)
+        TaskClass::of(self.head.tid, self.head.tgid, self.head.flags)
     }
 
     /// How the scheduler sees it.
@@ -128,21 +128,6 @@ pub(super) fn key(tid: u32, start_time: u64) -> TaskKey {
     TaskKey {
         tid,
         start_ticks: start_time / TICK_NS,
-    }
-}
-
-/// A task's class from its ids and flags. Workers come before kernel threads: some kernels set both flags.
-pub(super) fn class(tid: u32, tgid: u32, flags: u32) -> TaskClass {
-    if tid == 0 {
-        TaskClass::Idle
-    } else if tgid == 1 {
-        TaskClass::Init
-    } else if flags & (PF_IO_WORKER | PF_USER_WORKER) != 0 {
-        TaskClass::IoWorker
-    } else if flags & PF_KTHREAD != 0 {
-        TaskClass::Kthread
-    } else {
-        TaskClass::User
     }
 }
 

@@ -46,6 +46,7 @@ fn affected((patch, functions): &(PatchName, [Function; 1])) -> Affected<'_> {
         patch,
         direction: Direction::Patching,
         functions,
+        below: &[],
     }
 }
 

@@ -34,6 +34,7 @@ fn a_core_whose_tasks_cannot_be_seen_is_told_so() {
         patch: &lp,
         direction: Direction::Patching,
         functions: &[],
+        below: &[],
     });
     assert!(matches!(refused, Err(ScanFailed::Core(Core::KlpRs))));
 }
@@ -59,6 +60,7 @@ fn the_iterators_tasks_are_told_as_proc_tells_them() {
         patch: &lp,
         direction: Direction::Patching,
         functions: &functions,
+        below: &[],
     };
     let mut witness = Witness::new(&places);
     let sightings: BTreeMap<u32, _> = pass

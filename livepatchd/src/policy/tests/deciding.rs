@@ -6,7 +6,7 @@ use crate::{
         Model,
         fact::{Fact, Outcome},
         job::{JobOptions, OnTimeout},
-        patch::{Core::Kernel, Direction, Listed, PatchListing},
+        patch::{Core::Kernel, Direction, Function, Listed, PatchListing},
         refusal::{ErrorName, Refusal},
         request::Request,
         testing::{name, sighting},
@@ -164,4 +164,44 @@ fn force_waits_for_a_look_at_the_tasks_that_it_goes_over_but_not_for_ever() {
     ));
     model.observe(asked + Millis(3), scan(Direction::Patching));
     assert!(is_force(&decide(&model, &Rules::default(), asked + Millis(3)).actions));
+}
+
+#[test]
+fn only_patches_of_the_same_functions_are_below() {
+    let function = |name: &str| Function {
+        object: "tgt".into(),
+        name: name.into(),
+        sympos: 1,
+    };
+    let patch = |patch: &str, enabled, transition, replace, functions: &[&str]| PatchListing {
+        name: name(patch),
+        listed: Some(Listed {
+            enabled,
+            transition,
+            replace,
+            stack_order: None,
+            functions: functions.iter().copied().map(function).collect(),
+        }),
+    };
+    for (replace, expected) in [
+        (Some(false), &["same"][..]),
+        (None, &["same"]),
+        (Some(true), &["other", "same"]),
+    ] {
+        let mut model = Model::new();
+        let patches = vec![
+            patch("lp", true, true, replace, &["tgt_wait", "tgt_spin"]),
+            patch("off", false, false, Some(false), &["tgt_wait"]),
+            patch("other", true, false, Some(false), &["tgt_read"]),
+            patch("same", true, false, Some(false), &["tgt_read", "tgt_wait"]),
+        ];
+        model.observe(T, Fact::Listing { core: Kernel, patches });
+        let actions = decide(&model, &Rules::default(), T + Millis(100)).actions;
+        let below = actions.into_iter().find_map(|action| match action {
+            Action::Scan { below, .. } => Some(below),
+            _ => None,
+        });
+        let expected: Vec<_> = expected.iter().copied().map(name).collect();
+        assert_eq!(below, Some(expected), "{replace:?}");
+    }
 }

@@ -88,21 +88,6 @@ fn the_scheduler_states_have_their_order() {
 }
 
 #[test]
-fn a_class_comes_from_ids_and_flags() {
-    for (tid, tgid, flags, expected) in [
-        (0, 0, PF_KTHREAD, TaskClass::Idle),
-        (1, 1, 0, TaskClass::Init),
-        (77, 1, 0, TaskClass::Init),
-        (2, 2, PF_KTHREAD, TaskClass::Kthread),
-        (99, 90, PF_IO_WORKER, TaskClass::IoWorker),
-        (99, 90, PF_USER_WORKER, TaskClass::IoWorker),
-        (99, 90, 0x0040_0040, TaskClass::User),
-    ] {
-        assert_eq!(class(tid, tgid, flags), expected, "{tid} {tgid} {flags:#x}");
-    }
-}
-
-#[test]
 fn a_key_has_the_start_time_of_proc() {
     // boot time in ns; in ticks, rounded down
     assert_eq!(key(812, 30_019_999_999).start_ticks, 3_001);
