@@ -155,14 +155,30 @@ async fn run(setup: Setup) -> Result<(), Ended> {
         events,
         setup,
     };
-    // nothing between here and the end returns early: nudges are finished however it ends
-    let ended = daemon.serve(&mut signals, &mut inbox, &mut called).await;
-    Service::stopping();
-    daemon.work.finish().await;
-    ended
+    daemon.serve_to_end(&mut signals, &mut inbox, &mut called).await
 }
 
 impl Daemon {
+    /// Serves, and finishes what is under way however that ends.
+    async fn serve_to_end(
+        &mut self,
+        signals: &mut Signals,
+        inbox: &mut mpsc::UnboundedReceiver<Event>,
+        called: &mut mpsc::Receiver<Call>,
+    ) -> Result<(), Ended> {
+        let ended = self.serve(signals, inbox, called).await;
+        Service::stopping();
+        self.work.finish().await;
+        // what was done is told; nothing is begun any more
+        while let Ok(event) = inbox.try_recv() {
+            if matches!(event, Event::Fact(_) | Event::Finished(..)) {
+                self.take(now(), event);
+            }
+        }
+        self.publish();
+        ended
+    }
+
     /// Turns until it is told to end (`Ok`) or the bus is of no more use.
     async fn serve(
         &mut self,

@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,7 +41,7 @@ use crate::{
 
 /// How long a load waits for the kernel's events to be there: whoever comes too late misses the first round.
 const EVENTS_TIME: Duration = Duration::from_secs(5);
-/// How long the end of the daemon waits for nudges to end: two signals each.
+/// How long the end of the daemon waits for the nudge under way to end: two signals.
 const NUDGE_TIME: Duration = Duration::from_secs(2);
 
 /// What can be under way once at a time.
@@ -75,6 +78,8 @@ pub(super) struct Work {
     events: mpsc::UnboundedSender<Event>,
     under_way: BTreeSet<Slot>,
     nudges: JoinSet<()>,
+    /// The daemon ends: no further nudge is begun.
+    pub(super) ending: Arc<AtomicBool>,
 }
 
 impl Work {
@@ -93,6 +98,7 @@ impl Work {
             events,
             under_way: BTreeSet::new(),
             nudges: JoinSet::new(),
+            ending: Arc::default(),
         }
     }
 
@@ -145,8 +151,12 @@ impl Work {
             return;
         }
         let (executor, events) = (Arc::clone(&self.executor), self.events.clone());
+        let ending = Arc::clone(&self.ending);
         self.nudges.spawn_blocking(move || {
             for nudge in nudges {
+                if ending.load(Ordering::Relaxed) {
+                    return;
+                }
                 let slot = Slot::of(&nudge);
                 let facts = executor.execute(&nudge, None).map(Fact::Outcome);
                 let _ = events.send(Event::Finished(slot, facts.into_iter().collect()));
@@ -154,8 +164,9 @@ impl Work {
         });
     }
 
-    /// Waits for nudges under way: no thread is left between SIGSTOP and SIGCONT.
+    /// Begins no further nudge and waits for the one under way: no thread is left between SIGSTOP and SIGCONT.
     pub(super) async fn finish(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
         let all = async { while self.nudges.join_next().await.is_some() {} };
         if timeout(NUDGE_TIME, all).await.is_err() {
             tracing::warn!("nudges are still under way; the next start finishes them");
