@@ -6,6 +6,7 @@
 
 mod answer;
 mod apply;
+mod backoff;
 mod kept;
 mod news;
 mod service;
@@ -214,8 +215,9 @@ impl Daemon {
         let now = now();
         let mut changes = self.model.resume(now, self.kept.lasting(), self.kept.jobs());
         for core in crate::model::patch::Core::ALL {
-            for fact in work::list(&self.setup.places, core) {
-                changes.extend(self.model.observe(now, fact));
+            match work::list(&self.setup.places, core) {
+                Some(fact) => changes.extend(self.model.observe(now, fact)),
+                None => self.work.list_later(core),
             }
         }
         self.tell(changes);
@@ -243,7 +245,7 @@ impl Daemon {
         match event {
             Event::Fact(fact) => self.observe(now, fact),
             Event::Finished(slot, facts) => {
-                self.work.finished(&slot);
+                self.work.finished(&slot, !facts.is_empty());
                 for fact in facts {
                     self.observe(now, fact);
                 }

@@ -159,6 +159,24 @@ impl Stage {
         matches!(facts[..], [Fact::Outcome(Outcome::Forced { result: Ok(()), .. })])
     }
 
+    /// Lets the loop turn until a listing asked for again has come, with so many patches.
+    async fn inbox_until_listed(&mut self, patches: usize) {
+        let listed = async {
+            loop {
+                self.daemon.decide();
+                let event = self.inbox.recv().await.expect("events");
+                let over = matches!(event, Event::Finished(Slot::List(Core::Kernel), _));
+                self.daemon.take(now(), event);
+                if over && self.daemon.model.patches().count() == patches {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), listed)
+            .await
+            .expect("a listing");
+    }
+
     fn ask(&self) -> oneshot::Receiver<Reply> {
         let (reply, answer) = oneshot::channel();
         let incoming = Incoming::Nudge {
@@ -244,6 +262,22 @@ async fn a_force_is_written_down_before_it_is_begun_and_not_begun_otherwise() {
         assert_eq!(fs::read(&force).expect("there"), if writable { &b"1"[..] } else { b"" });
         assert_eq!(outcome, writable);
     }
+}
+
+#[tokio::test]
+async fn a_listing_that_fails_is_asked_for_again() {
+    let mut stage = Stage::new().await;
+    let core = stage.daemon.setup.places.core(Core::Kernel);
+    fs::create_dir_all(core.join("lp")).expect("made");
+    let enabled = core.join("lp/enabled");
+    fs::write(&enabled, "no number").expect("made");
+    stage.daemon.begin();
+    stage.inbox_until_listed(0).await;
+    assert_eq!(stage.daemon.model.cores().count(), 0);
+    fs::write(&enabled, "1\n").expect("made");
+    fs::write(core.join("lp/transition"), "0\n").expect("made");
+    stage.inbox_until_listed(1).await;
+    assert!(stage.daemon.model.patch(&name("lp")).is_some());
 }
 
 /// A thread whose nudge hangs until it is let go: what `/proc` says of it is a pipe.
