@@ -112,7 +112,7 @@ struct Daemon {
 /// bus: whatever else is wrong with the system, no task stays stopped by us.
 pub fn recover(places: &Places) {
     for recovered in act::nudge::recover(places) {
-        journal::tell_recovered(recovered.key, recovered.continued);
+        journal::tell_recovered(recovered.key, &recovered.comm, &recovered.recovery);
     }
 }
 
