@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -22,8 +23,11 @@ use tokio::{
 use super::{Event, backoff::Backoff};
 use crate::{
     model::{fact::Fact, patch::Core, place::Places},
-    observe::{bpf, kernel, kmsg, procfs, scan::Scanner, uevent},
+    observe::{bpf, kmsg, procfs, scan::Scanner, uevent},
 };
+
+/// Time for the module of a core to start.
+const CORE_STARTS: Duration = Duration::from_secs(1);
 
 /// The sources, started.
 pub(super) struct Sources {
@@ -86,7 +90,7 @@ impl Sources {
         );
         tokio::spawn(bpf);
         tokio::spawn(follow_log(reporter.clone(), bpf_tells));
-        tokio::spawn(follow_uevents(reporter, places.clone()));
+        tokio::spawn(follow_uevents(reporter));
         Self { scanner, ready }
     }
 
@@ -194,25 +198,39 @@ async fn follow_log(reporter: Reporter, bpf_tells: Arc<AtomicBool>) {
 }
 
 /// Follows modules that come and go, and what cores announce.
-async fn follow_uevents(reporter: Reporter, places: Places) {
+async fn follow_uevents(reporter: Reporter) {
     let without = "modules that come and go are not announced (kernel uevents)";
     let mut stream = Reopened::new(reporter.clone(), Source::Uevents, without);
     loop {
         let mut uevents = stream.open(uevent::Stream::open).await;
         let why = loop {
             match uevents.next().await {
-                Ok(uevent::Uevent::Core(core)) => reporter.fact(Fact::Stirred(core)),
-                // any module may be a patch, or a core
-                Ok(uevent::Uevent::Module { .. } | uevent::Uevent::Lost) => {
-                    for core in kernel::cores(&places) {
-                        reporter.fact(Fact::Stirred(core));
-                    }
-                }
+                Ok(event) => heed(&reporter, &event),
                 Err(why) => break why,
             }
             stream.works();
         };
         stream.failed(&why).await;
+    }
+}
+
+/// What a uevent is a reason to look at.
+fn heed(reporter: &Reporter, event: &uevent::Uevent) {
+    match event {
+        uevent::Uevent::Core(core) => reporter.fact(Fact::Stirred(*core)),
+        uevent::Uevent::Lost => reporter.stir_all(),
+        // any module may be a patch, or a core: also one that is not there any more
+        uevent::Uevent::Module { name, added } => {
+            reporter.stir_all();
+            if *added && Core::ALL.into_iter().any(|core| core.as_str() == name) {
+                // a module comes before its code has run, and a core announces nothing before its first patch
+                let reporter = reporter.clone();
+                tokio::spawn(async move {
+                    sleep(CORE_STARTS).await;
+                    reporter.stir_all();
+                });
+            }
+        }
     }
 }
 
@@ -264,7 +282,7 @@ impl Reopened {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, time::Duration};
+    use std::cell::Cell;
 
     use super::*;
 
@@ -317,6 +335,23 @@ mod tests {
             "stirred klp_rs",
         ];
         assert_eq!(heard(&mut inbox, told.len()).await, told);
+    }
+
+    #[tokio::test]
+    async fn a_module_that_comes_or_goes_may_be_a_patch_of_every_core_or_a_core() {
+        let both = ["stirred kernel", "stirred klp_rs"];
+        let (reporter, mut inbox) = reporter();
+        let module = |name: &str, added| uevent::Uevent::Module {
+            name: name.into(),
+            added,
+        };
+        heed(&reporter, &module("lp", true));
+        assert_eq!(heard(&mut inbox, 2).await, both);
+        heed(&reporter, &module("klp_rs", false));
+        assert_eq!(heard(&mut inbox, 2).await, both, "also if it is not there any more");
+        heed(&reporter, &module("klp_rs", true));
+        assert_eq!(heard(&mut inbox, 2).await, both);
+        assert_eq!(heard(&mut inbox, 2).await, both, "and again when it has started");
     }
 
     #[tokio::test]
