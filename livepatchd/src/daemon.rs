@@ -81,6 +81,8 @@ enum Event {
     Fact(Fact),
     /// An action is no longer under way; what it found or did.
     Finished(work::Slot, Vec<Fact>),
+    /// Everybody was told that these jobs ended.
+    Told(Vec<JobId>),
     /// A module file was opened and checked, or refused.
     Checked(Box<Checked>),
     /// The configuration was read again.
@@ -172,7 +174,7 @@ impl Daemon {
         self.work.finish().await;
         // what was done is told; nothing is begun any more
         while let Ok(event) = inbox.try_recv() {
-            if matches!(event, Event::Fact(_) | Event::Finished(..)) {
+            if matches!(event, Event::Fact(_) | Event::Finished(..) | Event::Told(_)) {
                 self.take(now(), event);
             }
         }
@@ -250,6 +252,7 @@ impl Daemon {
                     self.observe(now, fact);
                 }
             }
+            Event::Told(ended) => self.forget(&ended),
             Event::Checked(checked) => self.admit(now, *checked),
             Event::Reloaded(Ok(rules)) => {
                 self.rules = rules;

@@ -2,34 +2,23 @@
 //! The loop itself, on a bus of its own, with a kernel that is an empty directory.
 
 #[path = "../../tests/bus/private_bus.rs"]
-#[expect(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "shared with the tests of the bus, which use all of it"
-)]
+#[expect(dead_code, reason = "shared with the tests of the bus, which use all of it")]
 mod private_bus;
+
+mod ending;
 
 use std::{
     fs,
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tempfile::TempDir;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{mpsc, oneshot, watch},
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::private_bus::PrivateBus;
 use super::{
-    BATCH, CALLS, Daemon, Event, Setup, Signals, kept::Kept, news::News, now, service::Service, work::Slot, work::Work,
+    BATCH, CALLS, Daemon, Event, Setup, kept::Kept, news::News, now, service::Service, work::Slot, work::Work,
 };
 use crate::{
     bus::{Authorised, Authority, Bus, Call, Incoming},
@@ -38,12 +27,12 @@ use crate::{
         fact::{Fact, Outcome},
         patch::{Core, Direction, Listed, PatchListing},
         place::Places,
-        request::{Reply, Request},
+        request::{Answer, Reply, Request},
         task::TaskKey,
         testing::{key, name, sighting},
     },
     observe::scan::Scanner,
-    policy::{action::Action, rules::Rules},
+    policy::rules::Rules,
 };
 
 /// A daemon and what its loop reads from.
@@ -280,108 +269,36 @@ async fn a_listing_that_fails_is_asked_for_again() {
     assert!(stage.daemon.model.patch(&name("lp")).is_some());
 }
 
-/// A thread whose nudge hangs until it is let go: what `/proc` says of it is a pipe.
-struct Hanging {
-    child: Child,
-    status: PathBuf,
-}
-
-impl Hanging {
-    fn new(places: &Places) -> Self {
-        let child = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
-        let pid = child.id().to_string();
-        let status = places.proc.join(&pid).join("task").join(&pid).join("status");
-        fs::create_dir_all(status.parent().expect("a directory")).expect("made");
-        let made = Command::new("mkfifo").arg(&status).status().expect("mkfifo");
-        assert!(made.success());
-        Self { child, status }
-    }
-
-    fn nudge(&self) -> Action {
-        let tid = self.child.id();
-        Action::Nudge {
-            patch: name("lp"),
-            key: key(tid),
-            tgid: tid,
-            comm: "cat".into(),
-        }
-    }
-
-    /// Waits until the nudge is under way; it hangs until what is returned is dropped.
-    async fn under_way(&self) -> fs::File {
-        let opened = async {
-            let mut to_write = fs::File::options();
-            to_write.write(true).custom_flags(libc::O_NONBLOCK);
-            loop {
-                // ENXIO while nobody reads
-                match to_write.open(&self.status) {
-                    Ok(held) => return held,
-                    Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
-                }
+#[tokio::test]
+async fn the_record_of_a_job_outlives_its_end_until_everybody_was_told() {
+    let mut stage = Stage::new().await;
+    stage.hold_back(1);
+    let runtime = stage.daemon.setup.places.runtime.clone();
+    let (reply, changes) = stage.daemon.model.request(now(), Request::Force { patch: name("lp") });
+    let Ok(Answer::Job(id)) = reply else {
+        panic!("no job: {reply:?}");
+    };
+    stage.daemon.tell(changes);
+    stage.daemon.publish();
+    assert_eq!(Kept::new(&runtime).lasting().last_job, id.0);
+    // the transition ends by itself, and the job with it
+    let gone = Fact::CoreGone(Core::Kernel);
+    stage.daemon.observe(now(), gone);
+    stage.daemon.publish();
+    let written = Kept::new(&runtime).jobs();
+    assert!(written[0].id == id && written[0].result.is_some(), "{written:?}");
+    let told = async {
+        loop {
+            let event = stage.inbox.recv().await.expect("events");
+            let over = matches!(event, Event::Told(_));
+            stage.daemon.take(now(), event);
+            if over {
+                return;
             }
-        };
-        let opened = tokio::time::timeout(Duration::from_secs(10), opened).await;
-        opened.expect("a nudge under way")
-    }
-}
-
-/// Lets the nudge go on once the daemon ends.
-async fn let_go(held: fs::File, ending: &AtomicBool) {
-    let ends = async {
-        while !ending.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), ends)
+    tokio::time::timeout(Duration::from_secs(10), told)
         .await
-        .expect("the end");
-    drop(held);
-}
-
-impl Drop for Hanging {
-    fn drop(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("waited for");
-    }
-}
-
-#[tokio::test]
-async fn at_the_end_the_nudge_under_way_is_finished_and_no_other_is_begun() {
-    let mut stage = Stage::new().await;
-    let hanging = Hanging::new(&stage.daemon.setup.places);
-    let work = &mut stage.daemon.work;
-    work.start_nudges(vec![hanging.nudge(); 100]);
-    let held = hanging.under_way().await;
-    let ending = Arc::clone(&work.ending);
-    tokio::join!(work.finish(), let_go(held, &ending));
-    assert_eq!(stage.inbox.len(), 1);
-}
-
-#[tokio::test]
-async fn when_the_bus_goes_the_nudge_under_way_is_finished_and_told() {
-    let mut stage = Stage::new().await;
-    let hanging = Hanging::new(&stage.daemon.setup.places);
-    stage.daemon.work.start_nudges(vec![hanging.nudge()]);
-    let held = hanging.under_way().await;
-    let ending = Arc::clone(&stage.daemon.work.ending);
-    stage.bus.kill();
-    let mut signals = signals();
-    let (ended, ()) = tokio::join!(
-        stage
-            .daemon
-            .serve_to_end(&mut signals, &mut stage.inbox, &mut stage.called),
-        let_go(held, &ending),
-    );
-    assert!(ended.is_err());
-    assert!(stage.inbox.is_empty(), "its outcome was taken in");
-}
-
-fn signals() -> Signals {
-    // any that nobody sends
-    let on = |kind| signal(kind).expect("a handler");
-    Signals {
-        terminate: on(SignalKind::user_defined1()),
-        interrupt: on(SignalKind::user_defined1()),
-        hangup: on(SignalKind::user_defined2()),
-    }
+        .expect("it is told");
+    assert!(Kept::new(&runtime).jobs().is_empty());
 }
