@@ -118,6 +118,13 @@ impl Bus {
         self.board.post(changes, snapshot);
     }
 
+    /// Comes back when all that is published now has been told; never if it cannot be.
+    pub fn told(&self) -> impl Future<Output = ()> + Send + use<> {
+        let board = Arc::clone(&self.board);
+        let version = board.version();
+        async move { board.told(version).await }
+    }
+
     /// Takes the well-known name, after everything published so far can be read.
     pub async fn claim_name(&self) -> Result<(), BusError> {
         self.board.settled().await;

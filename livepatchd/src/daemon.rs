@@ -6,6 +6,7 @@
 
 mod answer;
 mod apply;
+mod backoff;
 mod kept;
 mod news;
 mod service;
@@ -16,7 +17,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
 };
 
 use self::{apply::Checked, kept::Kept, news::News, service::Service, watch::Sources, work::Work};
@@ -80,6 +81,8 @@ enum Event {
     Fact(Fact),
     /// An action is no longer under way; what it found or did.
     Finished(work::Slot, Vec<Fact>),
+    /// Everybody was told that these jobs ended.
+    Told(Vec<JobId>),
     /// A module file was opened and checked, or refused.
     Checked(Box<Checked>),
     /// The configuration was read again.
@@ -105,13 +108,15 @@ struct Daemon {
     modules: BTreeMap<JobId, OpenModule>,
     news: News,
     events: mpsc::UnboundedSender<Event>,
+    /// Dropped when the service is ready: what can wait until then has waited for that.
+    starting: Option<oneshot::Sender<()>>,
 }
 
 /// Finishes the nudges that an earlier daemon had begun, and tells the journal of each. It needs no configuration and no
 /// bus: whatever else is wrong with the system, no task stays stopped by us.
 pub fn recover(places: &Places) {
     for recovered in act::nudge::recover(places) {
-        journal::tell_recovered(recovered.key, recovered.continued);
+        journal::tell_recovered(recovered.key, &recovered.comm, &recovered.recovery);
     }
 }
 
@@ -142,7 +147,8 @@ async fn run(setup: Setup) -> Result<(), Ended> {
     let (calls, mut called) = mpsc::channel(CALLS);
     let connection = zbus::Connection::system().await.map_err(BusError::from)?;
     let bus = Bus::start(connection, calls, Authority::default(), observe::kernel::release()).await?;
-    let sources = Sources::start(&setup.places, &events);
+    let (starting, started) = oneshot::channel();
+    let sources = Sources::start(&setup.places, &events, started);
     let mut daemon = Daemon {
         model: Model::new(),
         rules,
@@ -153,16 +159,33 @@ async fn run(setup: Setup) -> Result<(), Ended> {
         modules: BTreeMap::new(),
         news: News::default(),
         events,
+        starting: Some(starting),
         setup,
     };
-    // nothing between here and the end returns early: nudges are finished however it ends
-    let ended = daemon.serve(&mut signals, &mut inbox, &mut called).await;
-    Service::stopping();
-    daemon.work.finish().await;
-    ended
+    daemon.serve_to_end(&mut signals, &mut inbox, &mut called).await
 }
 
 impl Daemon {
+    /// Serves, and finishes what is under way however that ends.
+    async fn serve_to_end(
+        &mut self,
+        signals: &mut Signals,
+        inbox: &mut mpsc::UnboundedReceiver<Event>,
+        called: &mut mpsc::Receiver<Call>,
+    ) -> Result<(), Ended> {
+        let ended = self.serve(signals, inbox, called).await;
+        Service::stopping();
+        self.work.finish().await;
+        // what was done is told; nothing is begun any more
+        while let Ok(event) = inbox.try_recv() {
+            if matches!(event, Event::Fact(_) | Event::Finished(..) | Event::Told(_)) {
+                self.take(now(), event);
+            }
+        }
+        self.publish();
+        ended
+    }
+
     /// Turns until it is told to end (`Ok`) or the bus is of no more use.
     async fn serve(
         &mut self,
@@ -173,6 +196,7 @@ impl Daemon {
         self.begin();
         self.bus.claim_name().await?;
         Service::ready();
+        self.starting = None;
         tracing::info!("livepatchd {} is ready", env!("CARGO_PKG_VERSION"));
         loop {
             let wake_at = self.decide();
@@ -198,8 +222,9 @@ impl Daemon {
         let now = now();
         let mut changes = self.model.resume(now, self.kept.lasting(), self.kept.jobs());
         for core in crate::model::patch::Core::ALL {
-            for fact in work::list(&self.setup.places, core) {
-                changes.extend(self.model.observe(now, fact));
+            match work::list(&self.setup.places, core) {
+                Some(fact) => changes.extend(self.model.observe(now, fact)),
+                None => self.work.list_later(core),
             }
         }
         self.tell(changes);
@@ -227,11 +252,12 @@ impl Daemon {
         match event {
             Event::Fact(fact) => self.observe(now, fact),
             Event::Finished(slot, facts) => {
-                self.work.finished(&slot);
+                self.work.finished(&slot, !facts.is_empty());
                 for fact in facts {
                     self.observe(now, fact);
                 }
             }
+            Event::Told(ended) => self.forget(&ended),
             Event::Checked(checked) => self.admit(now, *checked),
             Event::Reloaded(Ok(rules)) => {
                 self.rules = rules;

@@ -17,7 +17,7 @@ use crate::model::{
     job::{Job, JobId, JobResult},
     patch::{PatchName, PatchState},
     reason::phrase,
-    task::{Blocker, TaskKey},
+    task::{Blocker, Recovery, TaskKey},
     time::Moment,
     transition::Transition,
 };
@@ -177,19 +177,35 @@ pub fn tell(change: &Change, model: &Model) {
     }
 }
 
-/// Writes down that a nudge which an earlier daemon had begun was finished.
-pub fn tell_recovered(key: TaskKey, continued: bool) {
-    let what = if continued {
-        "continued it"
-    } else {
-        "it runs, nothing to do"
-    };
-    warn!(
-        MESSAGE_ID = message_id::NUDGE_RECOVERED,
-        LIVEPATCH_TID = key.tid,
-        "the nudge of thread {} was cut short by the end of an earlier livepatchd: {what}",
-        key.tid
-    );
+/// Writes down what came of a nudge that an earlier daemon had begun.
+pub fn tell_recovered(key: TaskKey, comm: &str, recovery: &Recovery) {
+    let what = recovered(recovery);
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                MESSAGE_ID = message_id::NUDGE_RECOVERED,
+                LIVEPATCH_TID = key.tid,
+                LIVEPATCH_COMM = comm,
+                "the nudge of {comm} ({}) was cut short by the end of an earlier livepatchd: {what}",
+                key.tid
+            )
+        };
+    }
+    match recovery {
+        Recovery::CouldNotContinue(_) => line!(error),
+        Recovery::NothingOfOurs | Recovery::Continued | Recovery::Gone => line!(warn),
+    }
+}
+
+fn recovered(recovery: &Recovery) -> String {
+    match recovery {
+        Recovery::NothingOfOurs => "it is not stopped by us, nothing to do".to_owned(),
+        Recovery::Continued => "it was stopped, and is continued".to_owned(),
+        Recovery::Gone => "it is gone".to_owned(),
+        Recovery::CouldNotContinue(why) => {
+            format!("if it is stopped, it could not be continued ({why}); kill -CONT continues it")
+        }
+    }
 }
 
 /// Writes down every blocker of a patch before it is forced.
@@ -351,6 +367,22 @@ mod tests {
         );
         transition.scanned(Moment(5_000), vec![sighting(812)], 243, &Rounds::default(), &[]);
         assert_eq!(told(&transition), "with 1 of 243 tasks pending");
+    }
+
+    #[test]
+    fn the_line_of_a_recovered_nudge_claims_no_more_than_was_seen() {
+        for (recovery, says) in [
+            (Recovery::NothingOfOurs, "not stopped by us"),
+            (Recovery::Continued, "is continued"),
+            (Recovery::Gone, "is gone"),
+            (
+                Recovery::CouldNotContinue("EPERM".into()),
+                "could not be continued (EPERM)",
+            ),
+        ] {
+            let line = recovered(&recovery);
+            assert!(line.contains(says) && !line.contains("runs"), "{line}");
+        }
     }
 
     #[test]

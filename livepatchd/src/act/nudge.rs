@@ -53,7 +53,7 @@ use super::{
 use crate::model::{
     patch::{Core, Direction},
     place::Places,
-    task::{Scheduling, TaskClass, TaskKey},
+    task::{Recovery, Scheduling, TaskClass, TaskKey},
 };
 
 /// After a death in phase 2 the SIGSTOP may have been sent and not yet be visible: the task has taken it from the queue
@@ -226,48 +226,62 @@ pub struct Recovered {
     pub tgid: u32,
     /// Its name.
     pub comm: String,
-    /// It was found stopped by us and was continued.
-    pub continued: bool,
+    /// What was found and done.
+    pub recovery: Recovery,
 }
 
-/// Finishes what an earlier process began. To be called once at start, before anything is nudged.
+/// Finishes what an earlier process began. To be called once at start, before anything is nudged. A record stays for the
+/// next time if its task could not be continued.
 pub fn recover(places: &Places) -> Vec<Recovered> {
     let boot = nudge_record::boot_id(&places.proc);
     let mut recovered = Vec::new();
     for left in nudge_record::left(places) {
-        if left.boot == boot {
-            let continued = left.phase == Phase::Sending && continue_if_ours(places, &left);
-            recovered.push(Recovered {
-                key: left.key,
-                tgid: left.tgid,
-                comm: left.comm.clone(),
-                continued,
-            });
+        if left.boot != boot {
+            left.remove();
+            continue;
         }
-        left.remove();
+        let recovery = match left.phase {
+            Phase::Sending => continue_if_ours(places, &left),
+            Phase::Prepared | Phase::Sent => Recovery::NothingOfOurs,
+        };
+        recovered.push(Recovered {
+            key: left.key,
+            tgid: left.tgid,
+            comm: left.comm.clone(),
+            recovery: recovery.clone(),
+        });
+        if !matches!(recovery, Recovery::CouldNotContinue(_)) {
+            left.remove();
+        }
     }
     recovered
 }
 
 /// Continues a task that our SIGSTOP holds, or is about to hold.
-fn continue_if_ours(places: &Places, left: &Left) -> bool {
-    let Ok(target) = Target::open(&places.proc, left.key, left.tgid) else {
-        return false;
+fn continue_if_ours(places: &Places, left: &Left) -> Recovery {
+    let failed = |err: Errno| match err {
+        Errno::SRCH | Errno::NOENT => Recovery::Gone,
+        err => Recovery::CouldNotContinue(err.to_string()),
+    };
+    let target = match Target::open(&places.proc, left.key, left.tgid) {
+        Ok(target) => target,
+        Err(err) => return failed(err),
     };
     for look in 0..SETTLE_LOOKS {
         if look > 0 {
             thread::sleep(SETTLE);
         }
         let Ok(seen) = target.look() else {
-            return false;
+            return Recovery::Gone;
         };
         match is_stopped_by_us(&seen, target.stop_signal()) {
-            Some(true) => return target.send(Signal::CONT).is_ok(),
-            Some(false) => return false,
+            Some(true) => return target.send(Signal::CONT).map_or_else(failed, |()| Recovery::Continued),
+            Some(false) if seen.stat.scheduling() == Scheduling::Dead => return Recovery::Gone,
+            Some(false) => return Recovery::NothingOfOurs,
             None => {}
         }
     }
-    false
+    Recovery::NothingOfOurs
 }
 
 /// `None`: neither stopped nor about to be, as far as can be seen. `signal`: what stopped it, 0 if the kernel does not

@@ -111,10 +111,19 @@ impl Board {
 
     /// Waits until all that is posted now has been told, or a moment if it cannot be.
     pub(super) async fn settled(&self) {
-        let version = self.posted.borrow().version;
+        let _ = tokio::time::timeout(ANNOUNCED, self.told(self.version())).await;
+    }
+
+    /// The number of what was posted last.
+    pub(super) fn version(&self) -> u64 {
+        self.posted.borrow().version
+    }
+
+    /// Waits until all up to this number has been told.
+    pub(super) async fn told(&self, version: u64) {
         let mut announced = self.announced.subscribe();
-        let told = announced.wait_for(|announced| *announced >= version);
-        let _ = tokio::time::timeout(ANNOUNCED, told).await;
+        // the sender is ours, so this cannot end otherwise
+        let _ = announced.wait_for(|announced| *announced >= version).await;
     }
 
     /// Waits until more waits to be told than a working bus ever leaves.

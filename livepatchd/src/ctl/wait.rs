@@ -38,7 +38,10 @@ pub(super) async fn wait(
     // one for the whole wait: a signal that comes while we look must not be lost
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
-        match look(client, path, &mut progress).await {
+        let looked = look(client, path, &mut progress).await;
+        // numbers are counted since boot, but a runtime directory can be lost
+        let looked = looked.map(|job| job.filter(|job| last.as_ref().is_none_or(|last| is_same(last, job))));
+        match looked {
             Ok(Some(job)) if job.result.is_some() => {
                 progress.finish();
                 return end(output, &job, started.elapsed());
@@ -86,6 +89,11 @@ async fn look(client: &Client, path: &OwnedObjectPath, progress: &mut Progress) 
         progress.show(job, &blockers);
     }
     Ok(job)
+}
+
+/// Whether a job of one number at two moments is one job.
+fn is_same(before: &JobView, now: &JobView) -> bool {
+    (&before.kind, &before.patch) == (&now.kind, &now.patch)
 }
 
 /// What became of a job whose end was missed: the daemon was started again just then. The kernel's state tells.

@@ -40,7 +40,7 @@ impl Kept {
         write(&self.job(job.id), job)
     }
 
-    /// A job is over.
+    /// A job is over and everybody knows.
     pub(super) fn drop_job(&self, id: JobId) -> io::Result<()> {
         match fs::remove_file(self.job(id)) {
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -48,7 +48,7 @@ impl Kept {
         }
     }
 
-    /// The jobs that an earlier daemon left running, by number. A file that cannot be read is told and removed.
+    /// The jobs that an earlier daemon left running, or ended without telling everybody, by number. A file that cannot be read is told and removed.
     pub(super) fn jobs(&self) -> Vec<Job> {
         let Ok(entries) = fs::read_dir(self.directory.join(JOBS)) else {
             return Vec::new();
@@ -169,6 +169,7 @@ mod tests {
         let mut kept = Kept::new(&directory.path().join("livepatchd"));
         assert_eq!(kept.lasting(), Lasting::default());
         let lasting = Lasting {
+            last_job: 7,
             reboot_advised: true,
             forcing: [(name("lp"), [name("lp"), name("old")].into())].into(),
             kept: [name("older")].into(),

@@ -8,10 +8,10 @@ use std::{io, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::Daemon;
+use super::{Daemon, Event};
 use crate::{
     journal,
-    model::{change::Change, request::Reply},
+    model::{change::Change, job::JobId, request::Reply},
     policy::describe::describe,
 };
 
@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct News {
     changes: Vec<Change>,
     answers: Vec<(oneshot::Sender<Reply>, Reply)>,
+    /// Jobs that ended.
+    ended: Vec<JobId>,
     /// How often what readers see was copied.
     #[cfg(test)]
     pub(super) copies: u32,
@@ -66,6 +68,22 @@ impl Daemon {
         let snapshot = describe(&self.model, &self.rules);
         self.service.status(&snapshot);
         self.bus.publish(&changes, Arc::new(snapshot));
+        let ended = std::mem::take(&mut self.news.ended);
+        if !ended.is_empty() {
+            let (told, events) = (self.bus.told(), self.events.clone());
+            tokio::spawn(async move {
+                told.await;
+                // the loop is gone only when the daemon ends; the next one tells once more
+                let _ = events.send(Event::Told(ended));
+            });
+        }
+    }
+
+    /// Everybody was told that these jobs ended.
+    pub(super) fn forget(&self, ended: &[JobId]) {
+        for id in ended {
+            self.warn_unless_kept(self.kept.drop_job(*id));
+        }
     }
 
     /// Writes down what must outlive this process.
@@ -77,7 +95,9 @@ impl Daemon {
             }
             Change::JobEnded(job) => {
                 self.modules.remove(&job.id);
-                self.kept.drop_job(job.id)
+                self.news.ended.push(job.id);
+                // the record goes when everybody was told; until then it says how the job ended
+                self.kept.put_job(job)
             }
             _ => Ok(()),
         };

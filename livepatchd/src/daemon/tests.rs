@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "shared with the tests of the bus, which use all of it")]
 mod private_bus;
 
+mod ending;
+
 use std::{
     fs,
     sync::{Arc, Mutex},
@@ -25,7 +27,7 @@ use crate::{
         fact::{Fact, Outcome},
         patch::{Core, Direction, Listed, PatchListing},
         place::Places,
-        request::{Reply, Request},
+        request::{Answer, Reply, Request},
         task::TaskKey,
         testing::{key, name, sighting},
     },
@@ -39,7 +41,7 @@ struct Stage {
     inbox: mpsc::UnboundedReceiver<Event>,
     called: mpsc::Receiver<Call>,
     calls: mpsc::Sender<Call>,
-    _bus: PrivateBus,
+    bus: PrivateBus,
     _root: TempDir,
 }
 
@@ -72,6 +74,7 @@ impl Stage {
             modules: std::collections::BTreeMap::new(),
             news: News::default(),
             events,
+            starting: None,
             setup: Setup {
                 config: root.path().join("livepatchd.toml"),
                 places,
@@ -82,7 +85,7 @@ impl Stage {
             inbox,
             called,
             calls,
-            _bus: private_bus,
+            bus: private_bus,
             _root: root,
         }
     }
@@ -143,6 +146,24 @@ impl Stage {
             .await
             .expect("it ends");
         matches!(facts[..], [Fact::Outcome(Outcome::Forced { result: Ok(()), .. })])
+    }
+
+    /// Lets the loop turn until a listing asked for again has come, with so many patches.
+    async fn inbox_until_listed(&mut self, patches: usize) {
+        let listed = async {
+            loop {
+                self.daemon.decide();
+                let event = self.inbox.recv().await.expect("events");
+                let over = matches!(event, Event::Finished(Slot::List(Core::Kernel), _));
+                self.daemon.take(now(), event);
+                if over && self.daemon.model.patches().count() == patches {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), listed)
+            .await
+            .expect("a listing");
     }
 
     fn ask(&self) -> oneshot::Receiver<Reply> {
@@ -232,4 +253,54 @@ async fn a_force_is_written_down_before_it_is_begun_and_not_begun_otherwise() {
         assert_eq!(fs::read(&force).expect("there"), if writable { &b"1"[..] } else { b"" });
         assert_eq!(outcome, writable);
     }
+}
+
+#[tokio::test]
+async fn a_listing_that_fails_is_asked_for_again() {
+    let mut stage = Stage::new().await;
+    let core = stage.daemon.setup.places.core(Core::Kernel);
+    fs::create_dir_all(core.join("lp")).expect("made");
+    let enabled = core.join("lp/enabled");
+    fs::write(&enabled, "no number").expect("made");
+    stage.daemon.begin();
+    stage.inbox_until_listed(0).await;
+    assert_eq!(stage.daemon.model.cores().count(), 0);
+    fs::write(&enabled, "1\n").expect("made");
+    fs::write(core.join("lp/transition"), "0\n").expect("made");
+    stage.inbox_until_listed(1).await;
+    assert!(stage.daemon.model.patch(&name("lp")).is_some());
+}
+
+#[tokio::test]
+async fn the_record_of_a_job_outlives_its_end_until_everybody_was_told() {
+    let mut stage = Stage::new().await;
+    stage.hold_back(1);
+    let runtime = stage.daemon.setup.places.runtime.clone();
+    let (reply, changes) = stage.daemon.model.request(now(), Request::Force { patch: name("lp") });
+    let Ok(Answer::Job(id)) = reply else {
+        panic!("no job: {reply:?}");
+    };
+    stage.daemon.tell(changes);
+    stage.daemon.publish();
+    assert_eq!(Kept::new(&runtime).lasting().last_job, id.0);
+    // the transition ends by itself, and the job with it
+    let gone = Fact::CoreGone(Core::Kernel);
+    stage.daemon.observe(now(), gone);
+    stage.daemon.publish();
+    let written = Kept::new(&runtime).jobs();
+    assert!(written[0].id == id && written[0].result.is_some(), "{written:?}");
+    let told = async {
+        loop {
+            let event = stage.inbox.recv().await.expect("events");
+            let over = matches!(event, Event::Told(_));
+            stage.daemon.take(now(), event);
+            if over {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), told)
+        .await
+        .expect("it is told");
+    assert!(Kept::new(&runtime).jobs().is_empty());
 }

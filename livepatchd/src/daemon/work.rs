@@ -5,18 +5,21 @@
 //! world and does not know what is under way, so the same decision may come many times meanwhile.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinSet, spawn_blocking},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
-use super::Event;
+use super::{Event, backoff::Backoff};
 use crate::{
     act::{Executor, Loadable},
     model::{
@@ -38,7 +41,7 @@ use crate::{
 
 /// How long a load waits for the kernel's events to be there: whoever comes too late misses the first round.
 const EVENTS_TIME: Duration = Duration::from_secs(5);
-/// How long the end of the daemon waits for nudges to end: two signals each.
+/// How long the end of the daemon waits for the nudge under way to end: two signals.
 const NUDGE_TIME: Duration = Duration::from_secs(2);
 
 /// What can be under way once at a time.
@@ -74,7 +77,10 @@ pub(super) struct Work {
     events_ready: watch::Receiver<bool>,
     events: mpsc::UnboundedSender<Event>,
     under_way: BTreeSet<Slot>,
+    failed_lists: BTreeMap<Core, Backoff>,
     nudges: JoinSet<()>,
+    /// The daemon ends: no further nudge is begun.
+    pub(super) ending: Arc<AtomicBool>,
 }
 
 impl Work {
@@ -92,7 +98,9 @@ impl Work {
             events_ready,
             events,
             under_way: BTreeSet::new(),
+            failed_lists: BTreeMap::new(),
             nudges: JoinSet::new(),
+            ending: Arc::default(),
         }
     }
 
@@ -101,9 +109,25 @@ impl Work {
         self.under_way.insert(Slot::of(action))
     }
 
-    /// An action is over.
-    pub(super) fn finished(&mut self, slot: &Slot) {
+    /// An action is over; `told`: it had something to tell.
+    pub(super) fn finished(&mut self, slot: &Slot, told: bool) {
         self.under_way.remove(slot);
+        match slot {
+            Slot::List(core) if told => self.failed_lists.entry(*core).or_default().works(),
+            Slot::List(core) => self.list_later(*core),
+            Slot::Scan(_) | Slot::Load(_) | Slot::Write(_) | Slot::Unload(_) | Slot::Nudge(_) => {}
+        }
+    }
+
+    /// A core could not be listed: has it listed again after a while. Nothing else may ever ask for it.
+    pub(super) fn list_later(&mut self, core: Core) {
+        let wait = self.failed_lists.entry(core).or_default().failed();
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            sleep(wait).await;
+            // the loop is gone only when the daemon ends
+            let _ = events.send(Event::Fact(Fact::Stirred(core)));
+        });
     }
 
     /// Starts an action that is marked as under way; `module` goes with [`Action::Load`].
@@ -145,8 +169,12 @@ impl Work {
             return;
         }
         let (executor, events) = (Arc::clone(&self.executor), self.events.clone());
+        let ending = Arc::clone(&self.ending);
         self.nudges.spawn_blocking(move || {
             for nudge in nudges {
+                if ending.load(Ordering::Relaxed) {
+                    return;
+                }
                 let slot = Slot::of(&nudge);
                 let facts = executor.execute(&nudge, None).map(Fact::Outcome);
                 let _ = events.send(Event::Finished(slot, facts.into_iter().collect()));
@@ -154,8 +182,9 @@ impl Work {
         });
     }
 
-    /// Waits for nudges under way: no thread is left between SIGSTOP and SIGCONT.
+    /// Begins no further nudge and waits for the one under way: no thread is left between SIGSTOP and SIGCONT.
     pub(super) async fn finish(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
         let all = async { while self.nudges.join_next().await.is_some() {} };
         if timeout(NUDGE_TIME, all).await.is_err() {
             tracing::warn!("nudges are still under way; the next start finishes them");
@@ -171,7 +200,7 @@ fn carry_out(
     module: Option<&OpenModule>,
 ) -> Vec<Fact> {
     match action {
-        Action::List(core) => list(places, *core),
+        Action::List(core) => list(places, *core).into_iter().collect(),
         Action::Scan {
             core,
             patch,
@@ -216,14 +245,14 @@ fn carry_out(
     }
 }
 
-/// What a core lists now.
-pub(super) fn list(places: &Places, core: Core) -> Vec<Fact> {
+/// What a core lists now; `None` if that cannot be read.
+pub(super) fn list(places: &Places, core: Core) -> Option<Fact> {
     match sysfs::list(places, core) {
-        Ok(Some(patches)) => vec![Fact::Listing { core, patches }],
-        Ok(None) => vec![Fact::CoreGone(core)],
+        Ok(Some(patches)) => Some(Fact::Listing { core, patches }),
+        Ok(None) => Some(Fact::CoreGone(core)),
         Err(why) => {
             tracing::warn!("{}: {why}", places.core(core).display());
-            Vec::new()
+            None
         }
     }
 }

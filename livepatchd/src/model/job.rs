@@ -9,7 +9,7 @@ use super::{
     time::{Millis, Moment},
 };
 
-/// A job's number, counted from 1 since the daemon's start.
+/// A job's number, counted from 1 since boot: a daemon goes on where the one before it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub u32);
 

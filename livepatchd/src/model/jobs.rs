@@ -212,7 +212,7 @@ impl Model {
         self.is_behind(job.core) || self.writing.contains(&job.patch) || self.jobs.values().any(loading)
     }
 
-    fn forget_jobs(&mut self) -> Vec<Change> {
+    pub(super) fn forget_jobs(&mut self) -> Vec<Change> {
         let news = self.jobs.values().filter(|j| j.result.is_some()).map(|j| j.id);
         let news: Vec<_> = news.filter(|id| !self.finished.contains(id)).collect();
         self.finished.extend(news);

@@ -36,9 +36,6 @@ impl Model {
     }
 
     fn start_apply(&mut self, now: Moment, patch: PatchName, core: Core, options: JobOptions) -> Reply {
-        if !self.cores.contains(&core) {
-            return Err(no_core(core));
-        }
         if let Some(job) = self.running_job(&patch) {
             return Err(busy_with_job(job));
         }
@@ -256,12 +253,4 @@ fn busy_with_job(job: &Job) -> Refusal {
         ErrorName::Busy,
         format!("job {id} ({kind} {patch}) is running; wait for it, or: livepatchctl cancel {patch}"),
     )
-}
-
-fn no_core(core: Core) -> Refusal {
-    let message = match core {
-        Core::Kernel => "this kernel has no live patching (CONFIG_LIVEPATCH); see livepatchctl status",
-        Core::KlpRs => "this patch is for the klp_rs core, which is not loaded; load it first: modprobe klp_rs",
-    };
-    Refusal::new(ErrorName::NotSupported, message)
 }

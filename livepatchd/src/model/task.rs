@@ -238,3 +238,16 @@ mod tests {
         }
     }
 }
+
+/// What came of a nudge that an earlier daemon had begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// The task is not stopped, or somebody else stopped it.
+    NothingOfOurs,
+    /// It was stopped by us, and was continued.
+    Continued,
+    /// The task is gone.
+    Gone,
+    /// It may be stopped by us, and the system refused what it takes to continue it: why.
+    CouldNotContinue(String),
+}

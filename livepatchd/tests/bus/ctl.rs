@@ -338,6 +338,33 @@ async fn a_job_that_nobody_knows_any_more_is_judged_by_the_state_of_its_patch() 
 }
 
 #[tokio::test]
+async fn the_job_of_another_that_has_the_same_number_is_not_taken_for_ours() {
+    let bus = PrivateBus::open();
+    let daemon = FakeDaemon::start(bus.connect().await).await;
+    let waiting = run(&bus, ["apply", "/hang/fix.ko"]);
+    let restarting = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        drop(daemon);
+        let options = AskedOptions::default().or(&Rules::default());
+        let of_another = Job {
+            phase: JobPhase::Ended,
+            result: Some(JobResult::Done),
+            ..job(JobId(1), JobKind::Apply, &name("other"), options)
+        };
+        let snapshot = Snapshot {
+            patches: vec![patch("fix", PatchState::Disabled)],
+            jobs: vec![of_another],
+            job_progress: vec![(0, 0)],
+            ..Snapshot::default()
+        };
+        FakeDaemon::resume(bus.connect().await, snapshot).await
+    };
+    let (waited, _daemon) = tokio::join!(waiting, restarting);
+    assert_eq!(waited.code, Some(1), "{}", waited.err);
+    assert!(waited.err.contains("no longer knows the job"), "{}", waited.err);
+}
+
+#[tokio::test]
 async fn a_daemon_that_does_not_answer_is_not_waited_for() {
     let bus = PrivateBus::open();
     // it owns the name and answers nothing

@@ -150,10 +150,8 @@ fn each_step_of_a_job(guest: &Guest) -> Result<()> {
             guest.module(patch).loaded() == applied,
             "{step}: the module is not as it should be"
         );
-        ensure!(
-            service.jobs_written_down()? == 0,
-            "{step}: the job is still written down"
-        );
+        // its record goes once the bus was told
+        wait::until(SOON, "the job's record to go", || Ok(service.jobs_written_down()? == 0)).context(step)?;
     }
     Ok(())
 }

@@ -10,6 +10,8 @@
 
 mod refusing;
 
+mod refused;
+
 use std::{
     fs,
     path::Path,
@@ -32,7 +34,7 @@ use crate::{
         patch::{Core, Direction},
         place::Places,
         proc_text::{Stat, Status},
-        task::TaskKey,
+        task::{Recovery, TaskKey},
     },
 };
 
@@ -91,11 +93,12 @@ struct Sleeper {
 
 impl Sleeper {
     fn new() -> Self {
-        let mut child = Command::new("cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("cat");
+        Self::started(&mut Command::new("cat"))
+    }
+
+    fn started(cat: &mut Command) -> Self {
+        let cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = cat.spawn().expect("cat; as another user only root may start it");
         let stdin = child.stdin.take();
         let sleeper = Self { child, stdin };
         // until it has executed and sleeps in its read
@@ -385,6 +388,11 @@ fn without_a_record_nothing_is_sent() {
 
 /// One death: the phase that the record is left in, what the task is like, and what must come of it.
 fn died(phase: Phase, before: impl Fn(&Sleeper), continued: bool, stopped_after: bool) {
+    let recovery = if continued {
+        Recovery::Continued
+    } else {
+        Recovery::NothingOfOurs
+    };
     let runtime = Runtime::new();
     let sleeper = Sleeper::new();
     runtime.record(&sleeper, phase);
@@ -393,7 +401,7 @@ fn died(phase: Phase, before: impl Fn(&Sleeper), continued: bool, stopped_after:
         key: sleeper.key(),
         tgid: sleeper.pid(),
         comm: "cat".into(),
-        continued,
+        recovery,
     };
     assert_eq!(recover(&runtime.places), [expected]);
     assert_eq!(runtime.records(), 0);
@@ -473,7 +481,7 @@ fn a_record_of_another_boot_or_another_thread_touches_nobody() {
     };
     let record = Open::create(&runtime.places, &boot, key, sleeper.pid(), "cat").expect("record");
     record.set(Phase::Sending).expect("record");
-    assert!(!recover(&runtime.places)[0].continued);
+    assert_eq!(recover(&runtime.places)[0].recovery, Recovery::Gone);
     assert!(sleeper.is_stopped());
     assert_eq!(runtime.records(), 0);
 }
@@ -554,7 +562,8 @@ fn after_kill_9_at_any_step_no_task_stays_stopped() {
         let sleeper = killed_at(&runtime, step);
         let recovered = recover(&runtime.places);
         assert_eq!(recovered.len(), 1, "{step:?}");
-        assert_eq!(recovered[0].continued, step == Step::NudgeBetween, "{step:?}");
+        let continued = recovered[0].recovery == Recovery::Continued;
+        assert_eq!(continued, step == Step::NudgeBetween, "{step:?}");
         assert_eq!(runtime.records(), 0, "{step:?}");
         sleeper.wait_for("asleep again", |stat| stat.state == b'S');
         sleeper.works();
@@ -569,7 +578,11 @@ fn after_kill_9_a_strangers_stop_stays_at_every_step_at_which_it_can_be_told() {
         let sleeper = killed_at(&runtime, step);
         sleeper.wait_for("asleep again", |stat| stat.state == b'S');
         sleeper.stop();
-        assert!(!recover(&runtime.places)[0].continued, "{step:?}");
+        assert_eq!(
+            recover(&runtime.places)[0].recovery,
+            Recovery::NothingOfOurs,
+            "{step:?}"
+        );
         assert!(sleeper.is_stopped(), "{step:?}");
         sleeper.signal(Signal::CONT);
         sleeper.works();

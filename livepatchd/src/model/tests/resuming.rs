@@ -2,7 +2,10 @@
 //! What a daemon makes of what an earlier one wrote down.
 
 use super::*;
-use crate::model::resume::Lasting;
+use crate::model::{
+    refusal::{ErrorName, Refusal},
+    resume::Lasting,
+};
 
 #[test]
 fn a_job_taken_up_from_an_earlier_daemon_waits_for_the_first_listing() {
@@ -63,4 +66,28 @@ fn a_module_of_the_name_of_one_that_was_forced_off_is_another_one() {
     assert_eq!(model.lasting().kept, kept);
     model.observe(T, lp(ENABLING));
     assert!(model.lasting().kept.is_empty());
+}
+
+#[test]
+fn a_job_that_had_ended_is_told_once_more_and_its_number_is_not_used_again() {
+    let mut earlier = model([]);
+    let id = apply(&mut earlier, 75_000, OnTimeout::Reverse);
+    let why = Refusal::new(ErrorName::Refused, "no");
+    let failed = Outcome::Loaded {
+        job: id,
+        result: Err(why),
+    };
+    earlier.observe(T, Fact::Outcome(failed));
+    let ended = earlier.jobs().find(|j| j.id == id).cloned().expect("kept");
+    assert_eq!(ended.result, Some(JobResult::Failed));
+
+    let mut model = Model::new();
+    let told = model.resume(T, Lasting::default(), vec![ended.clone()]);
+    assert_eq!(told, [Change::JobStarted(id), Change::JobEnded(Box::new(ended))]);
+    assert_eq!(model.lasting().last_job, id.0);
+    // also when its record is long gone
+    let mut model = Model::new();
+    model.resume(T, earlier.lasting(), Vec::new());
+    model.observe(T, nothing());
+    assert_eq!(apply(&mut model, 75_000, OnTimeout::Reverse), JobId(id.0 + 1));
 }

@@ -130,6 +130,7 @@ fn a_force_that_the_kernel_refused_leaves_no_mark() {
     m.model.observe(now, Fact::Outcome(outcome));
     let enabled = [name("lp")].into();
     let nothing_else = Lasting {
+        last_job: 1,
         enabled,
         ..Lasting::default()
     };
