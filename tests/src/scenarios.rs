@@ -16,6 +16,7 @@ mod irreversible;
 mod kernel_alone;
 mod kills;
 mod klp_rs;
+mod replace;
 mod rights;
 mod service;
 mod stuck_reader;
@@ -33,6 +34,7 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("kernel_alone", kernel_alone::SCENARIOS),
     ("klp_rs", klp_rs::SCENARIOS),
     ("stuck_reader", stuck_reader::SCENARIOS),
+    ("replace", replace::SCENARIOS),
     ("excluded", excluded::SCENARIOS),
     ("deadline", deadline::SCENARIOS),
     ("by_hand", by_hand::SCENARIOS),
