@@ -154,6 +154,8 @@ async fn run(setup: Setup) -> Result<(), Ended> {
     }
     Service::stopping();
     daemon.work.finish().await;
+    // nudges that were made are told
+    daemon.step(Vec::new(), &mut inbox);
     Ok(())
 }
 

@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -74,6 +77,8 @@ pub(super) struct Work {
     events: mpsc::UnboundedSender<Event>,
     under_way: BTreeSet<Slot>,
     nudges: JoinSet<()>,
+    /// Nudges that have not begun are not to begin.
+    ending: Arc<AtomicBool>,
 }
 
 impl Work {
@@ -92,6 +97,7 @@ impl Work {
             events,
             under_way: BTreeSet::new(),
             nudges: JoinSet::new(),
+            ending: Arc::new(AtomicBool::new(false)),
         }
     }
 
@@ -132,8 +138,12 @@ impl Work {
             return;
         }
         let (executor, events) = (Arc::clone(&self.executor), self.events.clone());
+        let ending = Arc::clone(&self.ending);
         self.nudges.spawn_blocking(move || {
             for nudge in nudges {
+                if ending.load(Ordering::Relaxed) {
+                    return;
+                }
                 let slot = Slot::of(&nudge);
                 let facts = executor.execute(&nudge, None).map(Fact::Outcome);
                 let _ = events.send(Event::Finished(slot, facts.into_iter().collect()));
@@ -141,8 +151,9 @@ impl Work {
         });
     }
 
-    /// Waits for nudges under way: no thread is left between SIGSTOP and SIGCONT.
+    /// Waits for the nudge under way, so that no thread is left between SIGSTOP and SIGCONT, and lets no other begin.
     pub(super) async fn finish(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
         let all = async { while self.nudges.join_next().await.is_some() {} };
         if timeout(NUDGE_TIME, all).await.is_err() {
             tracing::warn!("nudges are still under way; the next start finishes them");
