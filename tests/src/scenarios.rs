@@ -5,6 +5,7 @@ mod bad_calls;
 mod bad_input;
 mod bench;
 mod by_hand;
+mod compressed;
 mod configuration;
 mod crash;
 mod crowd;
@@ -35,6 +36,7 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("klp_rs", klp_rs::SCENARIOS),
     ("stuck_reader", stuck_reader::SCENARIOS),
     ("replace", replace::SCENARIOS),
+    ("compressed", compressed::SCENARIOS),
     ("excluded", excluded::SCENARIOS),
     ("deadline", deadline::SCENARIOS),
     ("by_hand", by_hand::SCENARIOS),
