@@ -17,6 +17,7 @@ mod irreversible;
 mod kernel_alone;
 mod kills;
 mod klp_rs;
+mod monitor;
 mod replace;
 mod rights;
 mod service;
@@ -40,6 +41,7 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("excluded", excluded::SCENARIOS),
     ("deadline", deadline::SCENARIOS),
     ("by_hand", by_hand::SCENARIOS),
+    ("monitor", monitor::SCENARIOS),
     ("crowd", crowd::SCENARIOS),
     ("bad_input", bad_input::SCENARIOS),
     ("bad_calls", bad_calls::SCENARIOS),
