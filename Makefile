@@ -81,11 +81,15 @@ install:
 uninstall:
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl disable --now livepatchd
 	@echo "$$installed" | while read -r mode file directory; do \
-		case $$file in *.toml) continue ;; esac; \
-		rm -f "$(DESTDIR)$$directory/$${file##*/}"; \
+		to="$(DESTDIR)$$directory/$${file##*/}"; \
+		case $$file in *.toml) cmp -s "$$file" "$$to" || continue ;; esac; \
+		rm -f "$$to"; \
 	done
+	@! test -d $(DESTDIR)$(SYSCONFDIR)/livepatchd || \
+		rmdir --ignore-fail-on-non-empty $(DESTDIR)$(SYSCONFDIR)/livepatchd
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || { systemctl daemon-reload; journalctl --update-catalog; }
-	@echo "uninstall: done; $(SYSCONFDIR)/livepatchd was kept"
+	@! test -d $(DESTDIR)$(SYSCONFDIR)/livepatchd || echo "uninstall: $(SYSCONFDIR)/livepatchd was changed and is kept"
+	@echo "uninstall: done"
 
 .PHONY: clean
 clean:

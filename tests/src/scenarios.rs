@@ -5,6 +5,7 @@ mod bad_calls;
 mod bad_input;
 mod bench;
 mod by_hand;
+mod compressed;
 mod configuration;
 mod crash;
 mod crowd;
@@ -16,6 +17,8 @@ mod irreversible;
 mod kernel_alone;
 mod kills;
 mod klp_rs;
+mod monitor;
+mod replace;
 mod rights;
 mod service;
 mod stuck_reader;
@@ -33,9 +36,12 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("kernel_alone", kernel_alone::SCENARIOS),
     ("klp_rs", klp_rs::SCENARIOS),
     ("stuck_reader", stuck_reader::SCENARIOS),
+    ("replace", replace::SCENARIOS),
+    ("compressed", compressed::SCENARIOS),
     ("excluded", excluded::SCENARIOS),
     ("deadline", deadline::SCENARIOS),
     ("by_hand", by_hand::SCENARIOS),
+    ("monitor", monitor::SCENARIOS),
     ("crowd", crowd::SCENARIOS),
     ("bad_input", bad_input::SCENARIOS),
     ("bad_calls", bad_calls::SCENARIOS),

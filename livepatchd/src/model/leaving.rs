@@ -110,3 +110,50 @@ pub(super) fn kept(patch: &PatchName) -> Refusal {
         format!("the transition that disabled {patch} was forced: the kernel keeps its module until the next boot"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{
+        Model,
+        change::Change,
+        fact::{Fact, Outcome},
+        patch::{Core, Listed, PatchListing},
+        testing::name,
+        time::Moment,
+    };
+
+    const NOW: Moment = Moment(1_000);
+
+    #[test]
+    fn a_module_that_a_listing_misses_before_the_end_of_its_removal_is_told_as_unloaded_once() {
+        let listing = |patches| Fact::Listing {
+            core: Core::Kernel,
+            patches,
+        };
+        let listed = Some(Listed {
+            enabled: true,
+            transition: false,
+            replace: None,
+            stack_order: None,
+            functions: Vec::new(),
+        });
+        let mut model = Model::new();
+        model.observe(
+            NOW,
+            listing(vec![PatchListing {
+                name: name("lp"),
+                listed,
+            }]),
+        );
+        assert_eq!(model.let_leave(NOW, &name("lp")), None);
+        let gone = model.observe(NOW, listing(Vec::new()));
+        assert!(gone.contains(&Change::ModuleUnloaded(name("lp"))), "{gone:?}");
+        assert_eq!(model.leaving().count(), 0);
+        let unloaded = Outcome::Unloaded {
+            patch: name("lp"),
+            result: Ok(true),
+        };
+        let late = model.observe(NOW, Fact::Outcome(unloaded));
+        assert!(!late.contains(&Change::ModuleUnloaded(name("lp"))), "{late:?}");
+    }
+}

@@ -69,7 +69,10 @@ impl Model {
         changes.extend(retired.keys().filter_map(|name| self.let_leave(now, name)));
         changes.extend(self.follow_transition(now, core));
         for (name, patch) in gone {
-            self.leaving.remove(&name);
+            // the kernel hides a module while it removes it, some time before the removal ends and we hear of that
+            if self.leaving.remove(&name).is_some() {
+                changes.push(Change::ModuleUnloaded(name.clone()));
+            }
             self.kept.remove(&name);
             if !matches!(patch.state, Loaded | Disabled) {
                 changes.push(self.state_change(now, &patch, Some(&patch), Disabled, None));

@@ -54,7 +54,9 @@ impl Bus {
 
     /// A property of a patch object.
     pub fn patch_property(self, patch: &str, name: &str) -> Result<Value> {
-        property(&format!("{PATH}/patch/{patch}"), "org.livepatch.Patch", name)
+        // as sd-bus escapes a name
+        let escaped = patch.replace('_', "_5f");
+        property(&format!("{PATH}/patch/{escaped}"), "org.livepatch.Patch", name)
     }
 }
 

@@ -107,6 +107,11 @@ impl Service {
         Ok(())
     }
 
+    /// Whether a nudge is under way, or was not finished.
+    pub fn is_nudging(self) -> Result<bool> {
+        Ok(names(RUNTIME)?.iter().any(|name| name.starts_with("nudge-")))
+    }
+
     /// How many jobs are written down for the next daemon.
     pub fn jobs_written_down(self) -> Result<usize> {
         names(&format!("{RUNTIME}/jobs")).map(|names| names.len())

@@ -20,6 +20,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .within_secs(120),
     Scenario::new(
+        "ended in the middle of five hundred nudges, the daemon leaves nobody stopped and tells each nudge it made",
+        ended_in_nudges,
+    )
+    .within_secs(180),
+    Scenario::new(
         "fifty kills at random moments leave nobody stopped and every job told",
         random_kills,
     )
@@ -61,6 +66,59 @@ fn ended_in_a_job(guest: &Guest) -> Result<()> {
     let outcome = journal.wait_for_outcome(patch, AFTER_DEATH)?;
     ensure!(outcome == "done", "the job ended {outcome}");
     Ok(())
+}
+
+fn ended_in_nudges(guest: &Guest) -> Result<()> {
+    let target = guest.load_target()?;
+    let service = guest.service();
+    // each nudge ends a read with EINTR, so that both sides can be counted
+    let readers = guest.workload([
+        "read",
+        &Queue::WaitEintr.file(),
+        "--processes=50",
+        "--threads=10",
+        "--again",
+    ])?;
+    let tasks = readers.readers(500, AFTER_DEATH)?;
+    target.wait_for_sleepers(Queue::WaitEintr, 500, AFTER_DEATH)?;
+    let (patch, journal) = ("lp", guest.journal()?);
+    guest
+        .ctl()
+        .call(["apply", &guest.module(patch).file(), "--no-wait"])
+        .ok()?;
+    wait::until(SOON, "the first nudge", || service.is_nudging())?;
+    service.signal(Signal::TERM)?;
+    let ended = wait::until(SOON, "the daemon's end", || Ok(service.pid()? == 0))?;
+    for task in &tasks {
+        ensure!(!matches!(task.state()?, 'T' | 't'), "{task:?} was left stopped");
+    }
+    let (result, code) = (service.property("Result")?, service.property("ExecMainStatus")?);
+    ensure!((result.as_str(), code.as_str()) == ("success", "0"), "{result}, {code}");
+    service.ensure_no_nudges_left()?;
+    ensure!(journal.outcomes(patch)?.is_empty(), "the job ended with the daemon");
+
+    // nobody nudges now, and who was nudged has come back and sleeps again
+    target.wait_for_sleepers(Queue::WaitEintr, 500, AFTER_DEATH)?;
+    let interrupted = readers.returned()?.len();
+    let told: u32 = journal.nudged()?.values().sum();
+    guest.note(&format!(
+        "ended after {:.1} s, with {interrupted} of 500 nudged and {told} nudges told",
+        ended.as_secs_f64()
+    ));
+    ensure!(
+        interrupted > 0 && interrupted < 500,
+        "{interrupted} of 500 were nudged: that was not the middle"
+    );
+    ensure!(
+        usize::try_from(told)? == interrupted,
+        "{interrupted} were nudged and {told} told"
+    );
+
+    service.systemctl("start").ok()?;
+    let outcome = journal.wait_for_outcome(patch, AFTER_DEATH)?;
+    ensure!(outcome == "done", "the job ended {outcome}");
+    guest.patch(patch).wait_applied(SOON)?;
+    service.ensure_no_nudges_left()
 }
 
 fn random_kills(guest: &Guest) -> Result<()> {
