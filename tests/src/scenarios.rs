@@ -15,6 +15,7 @@ mod irreversible;
 mod kernel_alone;
 mod klp_rs;
 mod rights;
+mod second_core;
 mod service;
 mod stuck_reader;
 mod userland;
@@ -34,6 +35,7 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("excluded", excluded::SCENARIOS),
     ("deadline", deadline::SCENARIOS),
     ("by_hand", by_hand::SCENARIOS),
+    ("second_core", second_core::SCENARIOS),
     ("crowd", crowd::SCENARIOS),
     ("bad_input", bad_input::SCENARIOS),
     ("bad_calls", bad_calls::SCENARIOS),

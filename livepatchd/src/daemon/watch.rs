@@ -90,7 +90,7 @@ impl Sources {
     }
 }
 
-/// Loads the BPF programs and follows their events. `bpf_tells` is true while they tell of transitions.
+/// Loads the BPF programs and follows their events. `bpf_tells` is true while they tell of the kernel's transitions.
 async fn follow_bpf(
     reporter: Reporter,
     places: Places,
@@ -109,6 +109,11 @@ async fn follow_bpf(
             if let Some(log) = source.log {
                 tokio::spawn(log.forward());
             }
+            let follows_kernel = source
+                .events
+                .as_ref()
+                .is_some_and(bpf::events::EventRing::follows_kernel);
+            bpf_tells.store(follows_kernel, Ordering::Relaxed);
             source.events.map(bpf::events::EventRing::listen).transpose()
         }
         Ok(Err(why)) => {
@@ -129,12 +134,12 @@ async fn follow_bpf(
             return;
         }
         Err(why) => {
+            bpf_tells.store(false, Ordering::Relaxed);
             reporter.degrade([format!("BPF events cannot be waited for: {why}")]);
             is_ready.send_replace(true);
             return;
         }
     };
-    bpf_tells.store(true, Ordering::Relaxed);
     is_ready.send_replace(true);
     tracing::info!("following transitions by BPF");
     // a transition may have begun while the programs were being attached
@@ -161,7 +166,8 @@ async fn follow_bpf(
     }
 }
 
-/// Follows the kernel's log. Its lines stand in for events only where BPF gives none: they come later.
+/// Follows the kernel's log. Its lines stand in for events only where BPF gives none: they come later. BPF follows `klp_rs`
+/// only from when it is seen to have a patch, so its first words are here.
 async fn follow_log(reporter: Reporter, bpf_tells: Arc<AtomicBool>) {
     let follow = async {
         let mut log = kmsg::Stream::open(&kmsg::path())?;
@@ -171,7 +177,8 @@ async fn follow_log(reporter: Reporter, bpf_tells: Arc<AtomicBool>) {
                     let Some(message) = kmsg::message(&line.text) else {
                         continue;
                     };
-                    let event = message.event.filter(|_| !bpf_tells.load(Ordering::Relaxed));
+                    let told = message.core == Core::Kernel && bpf_tells.load(Ordering::Relaxed);
+                    let event = message.event.filter(|_| !told);
                     if let Some(event) = event {
                         let core = message.core;
                         reporter.fact(Fact::Transition { core, event });

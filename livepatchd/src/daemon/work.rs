@@ -158,7 +158,14 @@ fn carry_out(
     module: Option<&OpenModule>,
 ) -> Vec<Fact> {
     match action {
-        Action::List(core) => list(places, *core),
+        Action::List(core) => {
+            let facts = list(places, *core);
+            if *core == Core::KlpRs {
+                let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
+                scanner.follow_klp_rs(facts.iter().any(has_patches));
+            }
+            facts
+        }
         Action::Scan {
             core,
             patch,
@@ -199,6 +206,11 @@ fn carry_out(
             outcome.into_iter().map(Fact::Outcome).collect()
         }
     }
+}
+
+/// Whether there is something to follow.
+fn has_patches(fact: &Fact) -> bool {
+    matches!(fact, Fact::Listing { patches, .. } if patches.iter().any(|patch| patch.listed.is_some()))
 }
 
 /// What a core lists now.

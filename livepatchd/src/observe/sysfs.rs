@@ -73,9 +73,11 @@ pub fn patch_modules(places: &Places, core: Core) -> io::Result<Vec<PatchName>> 
     Ok(names.iter().filter_map(|name| PatchName::new(name)).collect())
 }
 
-/// Whether a module says `livepatch=Y`: `K` in its own taint (`kernel/module/main.c: check_modinfo_livepatch`).
+/// Whether a module is a live patch of either core: it says `livepatch=Y`, which is `K` in its own taint
+/// (`kernel/module/main.c: check_modinfo_livepatch`), or it holds `klp_rs`.
 pub fn is_patch(places: &Places, module: &str) -> bool {
     fs::read(places.module(module).join("taint")).is_ok_and(|taint| taint.contains(&b'K'))
+        || places.module(KLP_RS).join("holders").join(module).exists()
 }
 
 /// `coming` modules are listed by their core in a moment or fail, `going` ones are as good as gone.
