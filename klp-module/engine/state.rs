@@ -14,7 +14,7 @@ use super::{
     tasks::Tasks,
 };
 use crate::{
-    kernel_api::{ftrace::Redirect, hooks::Hooks},
+    kernel_api::{ftrace::Redirect, hooks::Hooks, task_states},
     pure::{
         backoff::Backoff,
         func_stack::{Layer, Moving},
@@ -137,6 +137,11 @@ impl Core {
         } else {
             Some(Arc::new(table, GFP_KERNEL)?)
         };
+        // Readers of the states that end here are told before these go.
+        match &self.motion {
+            Some(motion) => motion.tasks.show(),
+            None => task_states::hide(),
+        }
         self.table = table.clone();
         handler::CURRENT.replace(table);
         Ok(())

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kernel::prelude::*;
 
 use crate::{
-    kernel_api::{once::Once, thread},
+    kernel_api::{once::Once, task_states, thread},
     pure::{
         phase::Direction,
         task_set::{Full, TaskSet},
@@ -16,7 +16,7 @@ use crate::{
 
 /// Each segment is at least twice as long as the one before: enough for any number of tasks.
 const SEGMENTS: usize = 8;
-/// Slots per task at the start: at most half are used even if all tasks fork once before the set can grow. 32 bytes each.
+/// Slots per task at the start: at most half are used even if all tasks fork once before the set can grow. 32 bytes a task.
 const SLOTS_PER_TASK: usize = 4;
 /// A small machine has room for a fork storm too.
 const FEWEST_SLOTS: usize = 1024;
@@ -46,9 +46,14 @@ impl Segment {
         TaskSet::new(&self.slots)
     }
 
-    /// Three quarters used: look-ups get long.
+    /// Half used: blocks may be full soon.
     fn is_crowded(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.slots.len() / 4 * 3
+        self.used.load(Ordering::Relaxed) >= self.slots.len() / 2
+    }
+
+    /// One of its blocks is full.
+    fn set_crowded(&self) {
+        self.used.fetch_add(self.slots.len(), Ordering::Relaxed);
     }
 }
 
@@ -93,6 +98,7 @@ impl Tasks {
             .find(|segment| segment.get().is_none())
             .ok_or(ENOMEM)?;
         next.set(Segment::new(last.slots.len().checked_mul(2).ok_or(ENOMEM)?)?);
+        self.show();
         Ok(())
     }
 
@@ -130,16 +136,16 @@ impl Tasks {
         if self.has_left(task) {
             return Ok(());
         }
-        let mut crowded = None;
-        for segment in self.segments() {
-            if !segment.is_crowded() {
-                return Self::put(segment, task);
+        for segment in self.segments().filter(|segment| !segment.is_crowded()) {
+            if Self::put(segment, task).is_ok() {
+                return Ok(());
             }
-            crowded = Some(segment);
+            segment.set_crowded();
         }
-        // The thread makes a new segment; until it has, there is a quarter left.
+        // The thread makes a new segment; until it has, there is half of the last one left.
         thread::wake();
-        Self::put(crowded.ok_or(Full)?, task)
+        let mut all = self.segments().map(|segment| Self::put(segment, task));
+        all.find(Result::is_ok).unwrap_or(Err(Full))
     }
 
     fn put(segment: &Segment, task: usize) -> Result<(), Full> {
@@ -147,6 +153,15 @@ impl Tasks {
             segment.used.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Lets BPF programs read the states as they are now. Under the core's lock; again after every change of what is shown.
+    pub(crate) fn show(&self) {
+        let mut shown = task_states::Shown::new(self.began_patched);
+        for segment in self.segments() {
+            shown.add(&segment.slots);
+        }
+        shown.publish();
     }
 
     /// A child has its parent's state. With interrupts off, so that the parent does not move meanwhile.

@@ -30,6 +30,7 @@ use crate::{
         published,
         task::{self, Seen},
         thread,
+        trace::{self, Step, Why},
     },
     pure::{
         backoff::Backoff,
@@ -68,6 +69,7 @@ pub(crate) fn start(core: &mut Core, patch: &Patch, direction: Direction) -> Res
     let motion = core.motion.as_mut().ok_or(EINVAL)?;
     motion.hooks = Some(Hooks::register()?);
     pr_notice!("'{}': starting {} transition\n", &*patch.name, direction.as_str());
+    trace::transition(&patch.name, Step::Started);
     Ok(())
 }
 
@@ -101,6 +103,7 @@ pub(crate) fn reverse(core: &mut Core, patch: &Patch) -> Result {
     motion.looks = 0;
     motion.waited = 0;
     pr_notice!("'{}': starting {} transition\n", &*patch.name, direction.as_str());
+    trace::transition(&patch.name, Step::Reversed);
     announce(core, patch, Event::Change);
     thread::wake();
     Ok(())
@@ -109,6 +112,7 @@ pub(crate) fn reverse(core: &mut Core, patch: &Patch) -> Result {
 /// The administrator takes the responsibility for tasks that have not moved.
 pub(crate) fn force(core: &mut Core, patch: &Patch) {
     pr_warn!("forcing remaining tasks to the patched state\n");
+    trace::transition(&patch.name, Step::Forced);
     if let Some((_, Direction::Unpatching)) = core.moving() {
         patch.forced.store(true, Ordering::Relaxed);
     }
@@ -209,8 +213,13 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     let (mut left, mut unreached) = (0usize, 0usize);
     // Whoever is running now. An idle task is not in the task list: it is counted here.
     task::each_running(|task| {
-        if pending(task.key()) && table.try_move(&tasks, &task, None) != Verdict::Moved && task.is_idle() {
+        if !pending(task.key()) {
+            return;
+        }
+        let verdict = table.try_move(&tasks, &task, None);
+        if verdict != Verdict::Moved && task.is_idle() {
             left = left.saturating_add(1);
+            report(patch, &task.seen(), verdict);
         }
     });
     motion.looks = motion.looks.saturating_add(1);
@@ -241,6 +250,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
         }
     });
     motion.unreached = unreached;
+    trace::transition(&patch.name, Step::RoundEnded);
     if left == 0 {
         return Look::Arrived;
     }
@@ -256,22 +266,22 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     Look::Again(pause)
 }
 
-/// For whoever has dynamic debug on: what keeps a task.
+/// For whoever has dynamic debug or the tracepoint on: what keeps a task. The numbers are those of the kernel's core.
 fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
-    let (why, function) = match verdict {
+    let (words, why, function) = match verdict {
         Verdict::Moved => return,
-        Verdict::Running => (c"is running", c""),
-        Verdict::Unreliable => (c"has an unreliable stack", c""),
-        Verdict::NoRoom => (c"has no room in the task set", c""),
+        Verdict::Running => (c"is running", Why::Running, c""),
+        Verdict::Unreliable => (c"has an unreliable stack", Why::Unreliable, c""),
+        Verdict::NoRoom => (c"has no room in the task set", Why::NoRoom, c""),
         Verdict::Inside((object, func)) => {
             let object = patch.objects.get(object as usize);
             let name = object
                 .and_then(|object| object.funcs.get(func as usize))
                 .map(|func| &*func.name);
-            (c"is sleeping on function ", name.unwrap_or(c"?"))
+            (c"is sleeping on function ", Why::Inside, name.unwrap_or(c"?"))
         }
     };
-    task.report(why, function);
+    task.report(words, why, function);
 }
 
 /// Every task has moved. Returns the patches whose end that was: the one that was taken back, or those that were replaced.
@@ -312,6 +322,7 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     }
     states::forget();
     pr_notice!("'{}': {} complete\n", &*patch.name, direction.as_str());
+    trace::transition(&patch.name, Step::Completed);
     patch.set_in_transition(false);
     announce(core, patch, Event::Change);
     // Only after the table was replaced: until then children inherited through the hooks. And after everybody was told:

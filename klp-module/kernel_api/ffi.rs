@@ -42,6 +42,29 @@ impl Place {
     }
 }
 
+/// As many as `engine::tasks` has.
+pub(super) const SEGMENTS: usize = 8;
+
+/// `struct klp_rs_task_segment`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct TaskSegment {
+    pub(super) slots: *const c_void,
+    pub(super) mask: u64,
+}
+
+/// `struct klp_rs_task_states`.
+#[repr(C)]
+pub(super) struct TaskStates {
+    pub(super) version: u32,
+    pub(super) size: u32,
+    pub(super) sequence: u32,
+    pub(super) moving: u32,
+    pub(super) began: u32,
+    pub(super) count: u32,
+    pub(super) segments: [TaskSegment; SEGMENTS],
+}
+
 /// `struct klp_rs_dir`, never looked into.
 #[repr(C)]
 pub(super) struct Dir {
@@ -120,6 +143,10 @@ unsafe extern "C" {
     pub(super) fn klp_rs_hooks_register() -> c_int;
     pub(super) fn klp_rs_hooks_unregister();
     pub(super) fn klp_rs_hooks_synchronize();
+
+    pub(super) fn klp_rs_task_states_publish(states: *const TaskStates);
+    pub(super) fn klp_rs_trace_transition(patch: *const c_char, what: c_uint);
+    pub(super) fn klp_rs_trace_verdict(task: *mut task_struct, verdict: c_int, function: *const c_char);
 
     pub(super) fn klp_rs_synchronize();
     pub(super) fn klp_rs_thread_start() -> c_int;

@@ -67,6 +67,29 @@ int klp_rs_hooks_register(void);
 void klp_rs_hooks_unregister(void);
 void klp_rs_hooks_synchronize(void);
 
+/* task_states.c */
+#define KLP_RS_TASK_STATES_VERSION 1
+#define KLP_RS_TASK_SEGMENTS 8
+struct klp_rs_task_segment {
+	const void *slots;	/* array of task addresses, in blocks of 64; 0 and 1 are no tasks */
+	u64 mask;		/* number of slots, a power of two, less one */
+};
+struct klp_rs_task_states {
+	u32 version;
+	u32 size;		/* of this structure */
+	u32 sequence;		/* odd while what follows is being changed */
+	u32 moving;		/* a transition runs; otherwise the rest means nothing */
+	u32 began;		/* state of a task that is in no segment: 0 unpatched, 1 patched; the others have the other */
+	u32 count;		/* segments in use */
+	struct klp_rs_task_segment segments[KLP_RS_TASK_SEGMENTS];
+};
+void klp_rs_task_states_publish(const struct klp_rs_task_states *states);
+extern const struct kobj_attribute klp_rs_task_states_attr;
+
+/* trace.c */
+void klp_rs_trace_transition(const char *patch, unsigned int what);
+void klp_rs_trace_verdict(struct task_struct *task, int verdict, const char *function);
+
 /* sync.c */
 void klp_rs_synchronize(void);
 int klp_rs_thread_start(void);

@@ -14,7 +14,9 @@ pub(crate) mod published;
 pub(crate) mod shadow;
 pub(crate) mod symbols;
 pub(crate) mod task;
+pub(crate) mod task_states;
 pub(crate) mod thread;
+pub(crate) mod trace;
 
 /// Makes the core's locks usable.
 pub(crate) fn init_locks() {

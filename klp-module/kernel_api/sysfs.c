@@ -131,8 +131,15 @@ void klp_rs_dir_changed(struct klp_rs_dir *dir, const char *attribute)
 
 int klp_rs_sysfs_start(void)
 {
+	int err;
+
 	klp_rs_kset = kset_create_and_add("klp_rs", NULL, kernel_kobj);
-	return klp_rs_kset ? 0 : -ENOMEM;
+	if (!klp_rs_kset)
+		return -ENOMEM;
+	err = sysfs_create_file(&klp_rs_kset->kobj, &klp_rs_task_states_attr.attr);
+	if (err)
+		kset_unregister(klp_rs_kset);
+	return err;
 }
 
 void klp_rs_sysfs_stop(void)

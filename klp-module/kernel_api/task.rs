@@ -7,7 +7,7 @@ use kernel::bindings::{task_struct, PF_KTHREAD, PF_USER_WORKER};
 use kernel::ffi::{c_ulong, c_void};
 use kernel::{prelude::*, str::CStr};
 
-use super::ffi;
+use super::{ffi, trace::Why};
 
 /// A task that cannot run as long as the value lives.
 pub(crate) struct Still<'a> {
@@ -62,6 +62,14 @@ impl Still<'_> {
         unsafe { ffi::klp_rs_task_dead(self.task) }
     }
 
+    /// The same task for what needs no stillness.
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        Seen {
+            task: self.task,
+            under_rcu: PhantomData,
+        }
+    }
+
     /// Gives every return address on the stack to `stop`, newest first, until that says true.
     pub(crate) fn walk_stack<F: FnMut(usize) -> bool>(&self, mut stop: F) -> Walk {
         unsafe extern "C" fn frame<F: FnMut(usize) -> bool>(cookie: *mut c_void, address: c_ulong) -> bool {
@@ -107,10 +115,12 @@ impl Seen<'_> {
         call.1
     }
 
-    /// Says at debug level what keeps it.
-    pub(crate) fn report(&self, why: &CStr, function: &CStr) {
+    /// Says what keeps it: in words at debug level, and as a number to the tracepoint.
+    pub(crate) fn report(&self, why: &CStr, verdict: Why, function: &CStr) {
         // SAFETY: The task exists by the type's invariant; two strings, used during the call.
         unsafe { ffi::klp_rs_task_report(self.task, why.as_char_ptr(), function.as_char_ptr()) };
+        // SAFETY: As above.
+        unsafe { ffi::klp_rs_trace_verdict(self.task, verdict.as_verdict(), function.as_char_ptr()) };
     }
 
     /// Kicks it: a sleeping user thread leaves the kernel, a sleeping kthread wakes.

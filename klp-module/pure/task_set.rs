@@ -5,6 +5,9 @@
 //!
 //! Invariant: on the way from a task's home slot to its slot there is no empty one. So a look-up stops at the first empty
 //! slot, a removed slot is marked [`GONE`] instead of emptied, and a marked slot may be taken by another task.
+//!
+//! The way of a task stays within one block of [`BLOCK`] slots: every look-up has a bound, and readers outside of the
+//! kernel copy one block and know (ABI/testing/bpf-klp_rs).
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +16,10 @@ const EMPTY: usize = 0;
 /// Used once; look-ups pass over it. No task has this address.
 const GONE: usize = 1;
 
-/// No free slot.
+/// Slots that a task may be in. With half of all slots used one block in ten million overflows.
+const BLOCK: usize = 64;
+
+/// No free slot where the task may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -31,12 +37,15 @@ impl<'a> TaskSet<'a> {
         }
     }
 
-    /// The way of a task: every slot once, from its home on.
+    /// The way of a task: every slot of its block once, from its home on.
     fn way(self, task: usize) -> impl Iterator<Item = &'a AtomicUsize> {
         // Task structures are at least 64 bytes apart; the multiplication spreads what is left (Fibonacci hashing).
         let home = (task >> 6).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
         let mask = self.slots.len().wrapping_sub(1);
-        (0..self.slots.len()).filter_map(move |step| self.slots.get(home.wrapping_add(step) & mask))
+        let in_block = mask & (BLOCK - 1);
+        let block = home & mask & !in_block;
+        (0..self.slots.len().min(BLOCK))
+            .filter_map(move |step| self.slots.get(block | (home.wrapping_add(step) & in_block)))
     }
 
     /// Is the task a member? Safe in the ftrace handler: reads only, and ends.

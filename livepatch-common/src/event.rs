@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What the fentry and fexit programs report through the ring buffer.
+//! What the programs at functions and tracepoints report through the ring buffer.
 //!
-//! Two records: a transition did something, or the kernel judged a task. Both carry the time at which it happened.
+//! Two records: a transition did something, or its core judged a task. Both carry the time at which it happened.
 //! Records that did not fit are counted per CPU in a map beside the ring buffer.
 
 use bytemuck::{Pod, Zeroable};
@@ -15,6 +15,8 @@ pub const RING_RESERVE: u32 = 8 * 1024;
 /// What is left free by verdicts of a thread on itself: the scheduler asks for them whenever the thread goes to sleep,
 /// so that a busy one could fill the buffer before the next round judges the others.
 pub const RING_RESERVE_FROM_SELF: u32 = RING_BYTES / 4 * 3;
+
+// 1 to 5 are also the numbers of the tracepoint `klp_rs_transition` (`klp-module/ABI/testing/tracepoints-klp_rs`).
 
 /// [`TransitionRecord::kind`]: about to start (entry of `kernel/livepatch/transition.c: klp_start_transition`). A
 /// reversal starts again, but the compiler may have given it its own copy of that function: then only [`KIND_REVERSED`]
@@ -32,6 +34,11 @@ pub const KIND_FORCED: u32 = 5;
 /// First word of a [`VerdictRecord`].
 pub const KIND_VERDICT: u32 = 6;
 
+/// The kernel's own core.
+pub const CORE_KERNEL: u32 = 0;
+/// `klp_rs`.
+pub const CORE_KLP_RS: u32 = 1;
+
 /// Room for a function's name with its NUL; longer ones are cut.
 pub const FUNCTION_LEN: usize = 64;
 
@@ -41,13 +48,14 @@ pub const FUNCTION_LEN: usize = 64;
 pub struct TransitionRecord {
     /// One of `KIND_STARTED` to `KIND_FORCED`.
     pub kind: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Whose transition: `CORE_*`.
+    pub core: u32,
     /// `CLOCK_MONOTONIC` nanoseconds.
     pub time: u64,
 }
 
-/// The kernel could not move a task (exit of `kernel/livepatch/transition.c: klp_check_and_switch_task`).
+/// A core could not move a task (exit of `kernel/livepatch/transition.c: klp_check_and_switch_task`, or the tracepoint
+/// `klp_rs_verdict`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct VerdictRecord {
@@ -67,6 +75,10 @@ pub struct VerdictRecord {
     pub flags: u32,
     /// Which of the task's fields were read: bits of `task::known`.
     pub known: u32,
+    /// Whose verdict: `CORE_*`.
+    pub core: u32,
+    /// Zero.
+    pub reserved: u32,
     /// As in a task record.
     pub comm: [u8; COMM_LEN],
     /// The function that the task sleeps in, NUL-terminated; empty for other verdicts.
@@ -75,4 +87,4 @@ pub struct VerdictRecord {
 
 const _: () = assert!(RING_BYTES.is_power_of_two());
 const _: () = assert!(size_of::<TransitionRecord>() == 16);
-const _: () = assert!(size_of::<VerdictRecord>() == 120);
+const _: () = assert!(size_of::<VerdictRecord>() == 128);

@@ -9,4 +9,5 @@ pub mod event;
 pub mod kernel;
 pub mod offset;
 pub mod scan;
+pub mod states;
 pub mod task;

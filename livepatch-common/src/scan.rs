@@ -21,6 +21,8 @@ pub struct ScanRequest {
     pub mode: u32,
     /// For [`MODE_PENDING`]: the patch state that tasks move to, see `PATCH_STATE_*`.
     pub target: i32,
+    /// For [`MODE_PENDING`]: where `klp_rs` publishes the states of tasks; zero for the kernel's own core.
+    pub states: u64,
 }
 
 /// Kernel text marked by the 16 bytes, modulo 32 MiB: one bit each.
@@ -67,6 +69,6 @@ pub struct ScanTrailer {
     pub time: u64,
 }
 
-const _: () = assert!(size_of::<ScanRequest>() == 8);
+const _: () = assert!(size_of::<ScanRequest>() == 16);
 const _: () = assert!(size_of::<Granules>() == 256 * 1024);
 const _: () = assert!(size_of::<ScanTrailer>() == 32);

@@ -6,7 +6,7 @@
 //! task_call_func`). Idle tasks are seen only here.
 
 use aya_ebpf::{cty::c_void, helpers::bpf_probe_read_kernel, macros::fexit, programs::FExitContext};
-use livepatch_common::kernel::VERDICT_SLEEPING;
+use livepatch_common::{event::CORE_KERNEL, kernel::VERDICT_SLEEPING};
 
 use crate::{emit, task_fields::Task};
 
@@ -27,6 +27,6 @@ fn check_and_switch_task(ctx: FExitContext) -> i32 {
     } else {
         0
     };
-    emit::verdict(task, verdict, function);
+    emit::verdict(CORE_KERNEL, task, verdict, function);
     0
 }

@@ -4,12 +4,12 @@
 //! Called within `klp_try_complete_transition` or `klp_cancel_transition`.
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
-use livepatch_common::event::KIND_COMPLETED;
+use livepatch_common::event::{CORE_KERNEL, KIND_COMPLETED};
 
 use crate::emit;
 
 #[fexit(function = "klp_complete_transition")]
 fn complete_transition(_ctx: FExitContext) -> i32 {
-    emit::transition(KIND_COMPLETED);
+    emit::transition(CORE_KERNEL, KIND_COMPLETED);
     0
 }

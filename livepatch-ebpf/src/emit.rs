@@ -31,27 +31,23 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Reports that the transition did something (`KIND_STARTED` to `KIND_FORCED`).
+/// Reports that the transition of a core did something (`KIND_STARTED` to `KIND_FORCED`).
 #[inline(always)]
-pub(crate) fn transition(kind: u32) {
+pub(crate) fn transition(core: u32, kind: u32) {
     let Some(mut entry) = EVENTS.reserve::<TransitionRecord>(0) else {
         count_lost();
         return;
     };
     // SAFETY: takes no argument and always succeeds
     let time = unsafe { bpf_ktime_get_ns() };
-    entry.write(TransitionRecord {
-        kind,
-        reserved: 0,
-        time,
-    });
+    entry.write(TransitionRecord { kind, core, time });
     entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
-/// Reports a verdict; `function` is the address of the name of the function that the task sleeps in, zero if the
+/// Reports a core's verdict; `function` is the address of the name of the function that the task sleeps in, zero if the
 /// verdict names none.
 #[inline(always)]
-pub(crate) fn verdict(task: Task, verdict: i32, function: u64) {
+pub(crate) fn verdict(core: u32, task: Task, verdict: i32, function: u64) {
     let mut tid = 0_u32;
     // SAFETY: a local variable; the helper takes no argument
     let from_self = unsafe {
@@ -77,6 +73,7 @@ pub(crate) fn verdict(task: Task, verdict: i32, function: u64) {
     unsafe {
         record.write(core::mem::zeroed());
         (*record).kind = KIND_VERDICT;
+        (*record).core = core;
         (*record).verdict = verdict;
         (*record).time = bpf_ktime_get_ns();
         (*record).known = identity(

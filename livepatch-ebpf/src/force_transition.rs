@@ -4,12 +4,12 @@
 //! The end of the transition follows with the next round.
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
-use livepatch_common::event::KIND_FORCED;
+use livepatch_common::event::{CORE_KERNEL, KIND_FORCED};
 
 use crate::emit;
 
 #[fexit(function = "klp_force_transition")]
 fn force_transition(_ctx: FExitContext) -> i32 {
-    emit::transition(KIND_FORCED);
+    emit::transition(CORE_KERNEL, KIND_FORCED);
     0
 }

@@ -12,6 +12,8 @@ mod complete_transition;
 mod emit;
 mod force_transition;
 mod granules;
+mod klp_rs_transition;
+mod klp_rs_verdict;
 mod offsets;
 mod patch_state;
 mod reverse_transition;
@@ -20,6 +22,7 @@ mod round_ends;
 mod start_transition;
 mod task_fields;
 mod task_iter;
+mod task_states;
 mod try_complete_transition;
 
 /// Lets the kernel admit the helpers that are for GPL programs only.

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where the patch state of a task comes from: for the kernel's own core, `task->patch_state`.
-//!
-//! The one place to extend for a core that keeps the state elsewhere.
+//! Where the patch state of a task comes from: for the kernel's own core `task->patch_state`, for `klp_rs` what it
+//! publishes ([`crate::task_states`]).
 
 use livepatch_common::{kernel::PATCH_STATE_IDLE, offset::Offset, task::known};
 
-use crate::task_fields::{Task, read};
+use crate::{
+    task_fields::{Task, read},
+    task_states,
+};
 
-/// The patch state of a task, and its bit of the `known` mask; zero and zero on a kernel that keeps none.
+/// The patch state of a task, and its bit of the `known` mask; zero and zero if it cannot be known. `states` says where
+/// `klp_rs` publishes; zero for the kernel's own core.
 #[inline(always)]
-pub(crate) fn of(task: Task) -> (i32, u32) {
+pub(crate) fn of(task: Task, states: u64) -> (i32, u32) {
+    if states != 0 {
+        return task_states::of(task, states);
+    }
     let mut state = 0;
     // SAFETY: a local variable
     let known = unsafe {

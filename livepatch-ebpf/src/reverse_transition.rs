@@ -5,12 +5,12 @@
 //! or not.
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
-use livepatch_common::event::KIND_REVERSED;
+use livepatch_common::event::{CORE_KERNEL, KIND_REVERSED};
 
 use crate::emit;
 
 #[fexit(function = "klp_reverse_transition")]
 fn reverse_transition(_ctx: FExitContext) -> i32 {
-    emit::transition(KIND_REVERSED);
+    emit::transition(CORE_KERNEL, KIND_REVERSED);
     0
 }

@@ -6,14 +6,14 @@
 //! end of the transition here, where `try_complete_transition` reports it after.
 
 use aya_ebpf::{macros::fentry, programs::FEntryContext};
-use livepatch_common::event::KIND_ROUND_ENDED;
+use livepatch_common::event::{CORE_KERNEL, KIND_ROUND_ENDED};
 
 use crate::{emit, round_begins};
 
 #[fentry(function = "cpus_read_unlock")]
 fn round_ends(ctx: FEntryContext) -> i32 {
     if round_begins::end(&ctx) {
-        emit::transition(KIND_ROUND_ENDED);
+        emit::transition(CORE_KERNEL, KIND_ROUND_ENDED);
     }
     0
 }

@@ -5,12 +5,12 @@
 //! yet settled.
 
 use aya_ebpf::{macros::fentry, programs::FEntryContext};
-use livepatch_common::event::KIND_STARTED;
+use livepatch_common::event::{CORE_KERNEL, KIND_STARTED};
 
 use crate::emit;
 
 #[fentry(function = "klp_start_transition")]
 fn start_transition(_ctx: FEntryContext) -> i32 {
-    emit::transition(KIND_STARTED);
+    emit::transition(CORE_KERNEL, KIND_STARTED);
     0
 }

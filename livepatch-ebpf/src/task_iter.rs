@@ -99,8 +99,8 @@ unsafe fn visit(
         return;
     };
     // SAFETY: the caller's promise
-    let (mode, target) = unsafe { ((*request).mode, (*request).target) };
-    let (state, mut known) = patch_state::of(fields);
+    let (mode, target, states) = unsafe { ((*request).mode, (*request).target, (*request).states) };
+    let (state, mut known) = patch_state::of(fields, states);
     if mode == MODE_PENDING && (known == 0 || !patch_state::is_pending(state, target)) {
         return;
     }

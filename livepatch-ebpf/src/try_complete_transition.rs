@@ -4,12 +4,12 @@
 //! Its verdicts on them come before this record; `enabled` in sysfs tells the direction by now.
 
 use aya_ebpf::{macros::fexit, programs::FExitContext};
-use livepatch_common::event::KIND_ROUND_ENDED;
+use livepatch_common::event::{CORE_KERNEL, KIND_ROUND_ENDED};
 
 use crate::emit;
 
 #[fexit(function = "klp_try_complete_transition")]
 fn try_complete_transition(_ctx: FExitContext) -> i32 {
-    emit::transition(KIND_ROUND_ENDED);
+    emit::transition(CORE_KERNEL, KIND_ROUND_ENDED);
     0
 }

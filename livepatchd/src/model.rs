@@ -272,7 +272,7 @@ impl Model {
                     freshness.stir();
                     return Vec::new();
                 };
-                t.scan_by = now;
+                t.scan_after_round(now, rounds);
                 let functions = self.patches.get(&t.patch).map_or(&[][..], |p| &p.functions);
                 t.reexplain(now, rounds, functions)
             }

@@ -7,6 +7,7 @@
 pub mod bpf;
 mod freezer;
 pub mod kernel;
+pub mod klp_rs;
 pub mod kmsg;
 pub mod module_file;
 pub mod procfs;

@@ -3,19 +3,21 @@
 #
 # klp-module.sh SERIES
 #
-# Compiles klp_rs with its samples and test modules for the newest stock kernel of a series, in the build root, and prints
-# the directory that holds them, with the programs of its tests.
+# Compiles klp_rs with its samples and test modules, and the live patches of tests/modules for klp_rs, for the newest stock
+# kernel of a series, in the build root, and prints the directory that holds them, with the programs of its tests.
 set -eu
 . "$(dirname -- "$0")/lib.sh"
 
-source=$tests_dir/../klp-module
+source=$(CDPATH='' cd -- "$tests_dir/../klp-module" && pwd)
 # What modules are made of; the scripts of the tests are not.
 parts="Kbuild Makefile klp_rs_main.rs engine include kernel_api pure samples tests/modules tests/compat tests/storm.c"
+patches="Kbuild patch.c tgt.h for_klp_rs.h"
 
 release=$("$setup_dir/kernel.sh" "$1")
 root=$("$setup_dir/build-root.sh")
 # shellcheck disable=SC2086 # a list of words
-entry=klp-module-$release-$({ cat -- "$0" && cd "$source" && find $parts -type f -exec sha256sum {} + | sort; } | key)
+entry=klp-module-$release-$({ cat -- "$0" && cd "$source" && find $parts -type f -exec sha256sum {} + | sort &&
+    cd "$tests_dir/modules" && cat -- $patches; } | key)
 if [ ! -e "$cache/$entry" ]; then
     tree=$("$setup_dir/rust-tree.sh" "$1")
     lock "$entry"
@@ -27,10 +29,17 @@ if [ ! -e "$cache/$entry" ]; then
         as_root mkdir -p "$root$workplace"
         # shellcheck disable=SC2086 # a list of words
         (cd "$source" && as_root cp --parents -r $parts "$root$workplace/")
+        as_root mkdir "$root$workplace/patches"
+        # shellcheck disable=SC2086 # a list of words
+        (cd "$tests_dir/modules" && as_root cp $patches "$root$workplace/patches/")
         log=$cache/$entry.log
         {
-            inside "$root" make -C "$workplace" -j "$(nproc)" KDIR="$tree" KERNELRELEASE="$release" CC="$compiler" \
-                SAMPLES=y TESTS=y modules &&
+            make_modules() {
+                inside "$root" make -j "$(nproc)" KERNELRELEASE="$release" CC="$compiler" "$@" modules
+            }
+            make_modules -C "$workplace" KDIR="$tree" SAMPLES=y TESTS=y &&
+                make_modules -C "$tree" M="$workplace/patches" KLP_RS="$workplace" \
+                    KBUILD_EXTRA_SYMBOLS="$workplace/Module.symvers" &&
                 inside "$root" "$compiler" -O2 -static -pthread -o "$workplace/tests/storm" "$workplace/tests/storm.c"
         } >"$log" 2>&1 || {
             tail -n 30 "$log" >&2

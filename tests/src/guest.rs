@@ -79,14 +79,9 @@ impl Guest {
         Module::sample(name)
     }
 
-    /// A live patch as the kernel's own core shows it, by name; it need not exist.
+    /// A live patch as its core shows it, by name; it need not exist.
     pub fn patch(&self, name: &str) -> Patch {
-        Patch::of_the_kernel(name)
-    }
-
-    /// A live patch as `klp_rs` shows it, by name; it need not exist.
-    pub fn klp_rs_patch(&self, name: &str) -> Patch {
-        Patch::of_klp_rs(name)
+        Patch::named(name)
     }
 
     /// A helper process of the `workload` program: `guest.workload(["read", "/proc/tgt/wait", "--threads", "8"])?`.

@@ -20,6 +20,7 @@ mod klp_rs;
 mod monitor;
 mod replace;
 mod rights;
+mod second_core;
 mod service;
 mod stuck_reader;
 mod userland;
@@ -42,6 +43,7 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("deadline", deadline::SCENARIOS),
     ("by_hand", by_hand::SCENARIOS),
     ("monitor", monitor::SCENARIOS),
+    ("second_core", second_core::SCENARIOS),
     ("crowd", crowd::SCENARIOS),
     ("bad_input", bad_input::SCENARIOS),
     ("bad_calls", bad_calls::SCENARIOS),

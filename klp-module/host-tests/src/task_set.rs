@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The set of tasks against a plain one, and with several writers at once.
 
-use std::{collections::HashSet, sync::atomic::AtomicUsize, thread};
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use proptest::prelude::*;
 
@@ -57,6 +61,32 @@ fn a_full_set_says_so_and_keeps_what_it_has() {
     assert_eq!(set.insert(address(4)), Err(Full));
     assert_eq!(set.insert(address(3)), Ok(false));
     assert!((0..4).all(|task| set.contains(address(task))) && !set.contains(address(4)));
+}
+
+/// What BPF programs rely on: they copy the block and look at all of it.
+#[test]
+fn a_task_stays_in_the_block_of_64_slots_that_its_address_names() {
+    let slots = slots(1024);
+    let set = TaskSet::new(&slots);
+    let mut members = 0;
+    for task in 0..512 {
+        members += usize::from(set.insert(address(task)).is_ok());
+        let home = (address(task) >> 6).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+        let block = &slots[home & 1023 & !63..][..64];
+        assert!(block.iter().any(|slot| slot.load(Ordering::Relaxed) == address(task)));
+    }
+    assert_eq!(members, 512);
+}
+
+#[test]
+fn a_block_that_is_full_says_so_while_others_have_room() {
+    let slots = slots(1024);
+    let set = TaskSet::new(&slots);
+    let home = |task: usize| (address(task) >> 6).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20 & 1023;
+    let crowd: Vec<_> = (0..).filter(|&task| home(task) < 64).take(65).collect();
+    let refused: Vec<_> = crowd.iter().filter(|&&task| set.insert(address(task)).is_err()).collect();
+    assert_eq!(refused, [&crowd[64]]);
+    assert!(slots[64..].iter().all(|slot| slot.load(Ordering::Relaxed) == 0));
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Sources {
     }
 }
 
-/// Loads the BPF programs and follows their events. `bpf_tells` is true while they tell of transitions.
+/// Loads the BPF programs and follows their events. `bpf_tells` is true while they tell of the kernel's transitions.
 async fn follow_bpf(
     reporter: Reporter,
     places: Places,
@@ -132,6 +132,11 @@ async fn follow_bpf(
             if let Some(log) = source.log {
                 tokio::spawn(log.forward());
             }
+            let follows_kernel = source
+                .events
+                .as_ref()
+                .is_some_and(bpf::events::EventRing::follows_kernel);
+            bpf_tells.store(follows_kernel, Ordering::Relaxed);
             source.events.map(bpf::events::EventRing::listen).transpose()
         }
         Ok(Err(why)) => {
@@ -146,10 +151,10 @@ async fn follow_bpf(
         }
     };
     let events = events.unwrap_or_else(|why| {
+        bpf_tells.store(false, Ordering::Relaxed);
         reporter.degrade(Source::Bpf, [format!("BPF events cannot be waited for: {why}")]);
         None
     });
-    bpf_tells.store(events.is_some(), Ordering::Relaxed);
     is_ready.send_replace(true);
     // a transition may have begun meanwhile
     reporter.stir_all();
@@ -178,7 +183,8 @@ async fn follow_bpf(
     }
 }
 
-/// Follows the kernel's log. Its lines stand in for events only where BPF gives none: they come later.
+/// Follows the kernel's log. Its lines stand in for events only where BPF gives none: they come later. BPF follows `klp_rs`
+/// only from when it is seen to have a patch, so its first words are here.
 async fn follow_log(reporter: Reporter, bpf_tells: Arc<AtomicBool>) {
     let mut stream = Reopened::new(reporter.clone(), Source::KernelLog, "the kernel's log cannot be read");
     loop {
@@ -189,7 +195,8 @@ async fn follow_log(reporter: Reporter, bpf_tells: Arc<AtomicBool>) {
                     let Some(message) = kmsg::message(&line.text) else {
                         continue;
                     };
-                    let event = message.event.filter(|_| !bpf_tells.load(Ordering::Relaxed));
+                    let told = message.core == Core::Kernel && bpf_tells.load(Ordering::Relaxed);
+                    let event = message.event.filter(|_| !told);
                     if let Some(event) = event {
                         let core = message.core;
                         reporter.fact(Fact::Transition { core, event });

@@ -200,7 +200,14 @@ fn carry_out(
     module: Option<&OpenModule>,
 ) -> Vec<Fact> {
     match action {
-        Action::List(core) => list(places, *core).into_iter().collect(),
+        Action::List(core) => {
+            let fact = list(places, *core);
+            if *core == Core::KlpRs {
+                let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
+                scanner.follow_klp_rs(fact.as_ref().is_some_and(has_patches));
+            }
+            fact.into_iter().collect()
+        }
         Action::Scan {
             core,
             patch,
@@ -243,6 +250,11 @@ fn carry_out(
             outcome.into_iter().map(Fact::Outcome).collect()
         }
     }
+}
+
+/// Whether there is something to follow.
+fn has_patches(fact: &Fact) -> bool {
+    matches!(fact, Fact::Listing { patches, .. } if patches.iter().any(|patch| patch.listed.is_some()))
 }
 
 /// What a core lists now; `None` if that cannot be read.

@@ -147,13 +147,14 @@ mod tests {
         );
         assert_eq!(model.let_leave(NOW, &name("lp")), None);
         let gone = model.observe(NOW, listing(Vec::new()));
-        assert!(gone.contains(&Change::ModuleUnloaded(name("lp"))), "{gone:?}");
-        assert_eq!(model.leaving().count(), 0);
+        assert!(!gone.contains(&Change::ModuleUnloaded(name("lp"))), "it is still going: {gone:?}");
+        assert_eq!(model.leaving().count(), 1);
         let unloaded = Outcome::Unloaded {
             patch: name("lp"),
             result: Ok(true),
         };
         let late = model.observe(NOW, Fact::Outcome(unloaded));
-        assert!(!late.contains(&Change::ModuleUnloaded(name("lp"))), "{late:?}");
+        assert!(late.contains(&Change::ModuleUnloaded(name("lp"))), "{late:?}");
+        assert_eq!(model.leaving().count(), 0);
     }
 }

@@ -69,10 +69,7 @@ impl Model {
         changes.extend(retired.keys().filter_map(|name| self.let_leave(now, name)));
         changes.extend(self.follow_transition(now, core));
         for (name, patch) in gone {
-            // the kernel hides a module while it removes it, some time before the removal ends and we hear of that
-            if self.leaving.remove(&name).is_some() {
-                changes.push(Change::ModuleUnloaded(name.clone()));
-            }
+            // a module that we are unloading is not listed any more while it goes: its job ends when it has gone
             self.kept.remove(&name);
             if !matches!(patch.state, Loaded | Disabled) {
                 changes.push(self.state_change(now, &patch, Some(&patch), Disabled, None));
@@ -118,6 +115,10 @@ impl Model {
         }
         if before.as_ref() == Some(&patch) {
             return Vec::new();
+        }
+        if before.is_none() && matches!(patch.state, Enabling | Enabled) {
+            // loaded anew while an earlier one was leaving
+            self.leaving.remove(&patch.name);
         }
         let mut changes = vec![match before {
             None => Change::PatchAppeared(patch.name.clone()),

@@ -109,6 +109,8 @@ pub struct Transition {
 impl Transition {
     /// The kernel's first round takes about this long on an idle machine; a scan before its end reports every task.
     const FIRST_ROUND: Millis = Millis(30);
+    /// Scans after rounds are at least this far apart.
+    const BETWEEN_ROUNDS: Millis = Millis(250);
     /// A task is told as a blocker only after it was one for this long, if it merely runs (it usually moves by itself), or if
     /// no round is known to have ended before it was looked at: until then every task is pending and none holds anything
     /// back, and on a busy machine the first round takes half a second.
@@ -187,6 +189,13 @@ impl Transition {
             changes.push(Change::PatchChanged(self.patch.clone()));
         }
         changes
+    }
+
+    /// A round ended: what it found is worth a look, at once after the first. `klp_rs` makes ten rounds a second.
+    pub(super) fn scan_after_round(&mut self, now: Moment, rounds: &Rounds) {
+        let last = self.last_scan.filter(|_| rounds.ended > 1);
+        let due = last.map_or(now, |last| now.max(last + Self::BETWEEN_ROUNDS));
+        self.scan_by = self.scan_by.min(due);
     }
 
     /// Takes in a verdict that came after the last scan.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Pending tasks, transition events and the kernel's verdicts, by BPF.
+//! Pending tasks, transition events and the cores' verdicts, by BPF.
 //!
 //! [`load::load`] once, on a blocking thread; then [`scan::Scanner`] answers questions about all tasks, and
 //! [`events::Events`] tells what transitions do. Nothing here polls: without a transition nothing wakes. What a kernel
@@ -9,6 +9,7 @@
 pub mod btf;
 pub mod events;
 pub mod functions;
+mod klp_rs;
 pub mod load;
 pub mod log;
 pub mod lost;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Finding the tasks that hold a transition back, by the best means there are: one pass of the BPF iterator, else /proc.
+//! Finding the tasks that hold a transition back, by the best means there are: one pass of the BPF iterator, else /proc
+//! (which knows the kernel's own core only).
 //!
 //! Both find the same tasks; what is told of each is the same too. Synchronous: it runs where blocking is allowed.
 //! Nothing is kept between two passes but the BPF program.
@@ -7,8 +8,12 @@
 use std::io;
 
 use super::{
-    bpf::{self, scan::Question, task::Task},
-    procfs,
+    bpf::{
+        self,
+        scan::{Question, StatesIn},
+        task::Task,
+    },
+    klp_rs, procfs,
     sighting::{Seen, Witness},
     stack::Affected,
 };
@@ -45,9 +50,15 @@ pub struct Found {
 /// Why a pass found nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanFailed {
-    /// This core's tasks bear their state where neither way looks.
-    #[error("the pending tasks of {0} cannot be seen")]
+    /// /proc does not show the states of this core.
+    #[error("without BPF the pending tasks of {0} cannot be seen")]
     Core(Core),
+    /// The core does not say where it publishes them.
+    #[error(transparent)]
+    Unpublished(#[from] klp_rs::Unpublished),
+    /// The iterator did not answer.
+    #[error(transparent)]
+    Bpf(bpf::scan::ScanError),
     /// The iterator did not answer, and /proc did not either.
     #[error("{bpf}; and /proc: {proc}")]
     Both {
@@ -65,17 +76,42 @@ pub enum ScanFailed {
 pub struct Scanner {
     places: Places,
     by_bpf: Option<bpf::scan::Scanner>,
+    follows_klp_rs: bool,
 }
 
 impl Scanner {
     /// A scanner that reads /proc.
     pub fn new(places: Places) -> Self {
-        Self { places, by_bpf: None }
+        Self {
+            places,
+            by_bpf: None,
+            follows_klp_rs: false,
+        }
     }
 
     /// From now on asks the kernel instead, and /proc only if it does not answer.
     pub fn use_bpf(&mut self, scanner: bpf::scan::Scanner) {
-        self.by_bpf = Some(scanner).filter(bpf::scan::Scanner::has_patch_state);
+        self.by_bpf = Some(scanner);
+        if self.follows_klp_rs {
+            self.attach(true);
+        }
+    }
+
+    /// Has the events tell of what `klp_rs` does, while it has patches; they hold its module.
+    pub fn follow_klp_rs(&mut self, follow: bool) {
+        if self.follows_klp_rs != follow {
+            self.follows_klp_rs = follow;
+            self.attach(follow);
+        }
+    }
+
+    fn attach(&mut self, follow: bool) {
+        let Some(by_bpf) = &mut self.by_bpf else {
+            return;
+        };
+        if let Err(why) = by_bpf.follow_klp_rs(follow) {
+            tracing::warn!("the verdicts of klp_rs are not known, reasons come from stacks: {why}");
+        }
     }
 
     /// Finds the tasks that have not reached the target.
@@ -93,13 +129,13 @@ impl Scanner {
             functions,
             below,
         };
-        if core != Core::Kernel {
-            return Err(ScanFailed::Core(core));
-        }
-        let Some(by_bpf) = &mut self.by_bpf else {
-            return Ok(procfs::pass(&self.places, affected)?);
+        let (states, by_bpf) = match (core, &mut self.by_bpf) {
+            (Core::Kernel, Some(by_bpf)) => (StatesIn::Tasks, by_bpf),
+            (Core::Kernel, None) => return Ok(procfs::pass(&self.places, affected)?),
+            (Core::KlpRs, Some(by_bpf)) => (StatesIn::Published(klp_rs::task_states(&self.places)?), by_bpf),
+            (Core::KlpRs, None) => return Err(ScanFailed::Core(core)),
         };
-        match by_bpf.pass(Question::Pending(direction)) {
+        match by_bpf.pass(Question::Pending(direction, states)) {
             Ok(pass) => {
                 let mut witness = Witness::new(&self.places);
                 let pending = pass.tasks.iter().map(|task| witness.sighting(seen(task), affected));
@@ -108,6 +144,7 @@ impl Scanner {
                     visited: u32::try_from(pass.visited).unwrap_or(u32::MAX),
                 })
             }
+            Err(bpf) if core != Core::Kernel => Err(ScanFailed::Bpf(bpf)),
             Err(bpf) => procfs::pass(&self.places, affected).map_err(|proc| ScanFailed::Both { bpf, proc }),
         }
     }

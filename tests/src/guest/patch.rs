@@ -17,23 +17,18 @@ const FOLDERS: [&str; 2] = ["/sys/kernel/livepatch", "/sys/kernel/klp_rs"];
 #[derive(Debug, Clone)]
 pub struct Patch {
     name: String,
-    folder: PathBuf,
 }
 
 impl Patch {
-    pub(super) fn of_the_kernel(name: &str) -> Self {
-        Self::in_folder(FOLDERS[0], name)
+    pub(super) fn named(name: &str) -> Self {
+        Self { name: name.to_owned() }
     }
 
-    pub(super) fn of_klp_rs(name: &str) -> Self {
-        Self::in_folder(FOLDERS[1], name)
-    }
-
-    fn in_folder(folder: &str, name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            folder: Path::new(folder).join(name),
-        }
+    /// Its folder in the core that has it; in the kernel's own if none has.
+    fn folder(&self) -> PathBuf {
+        let folders = FOLDERS.map(|folder| Path::new(folder).join(&self.name));
+        let there = folders.iter().find(|folder| folder.exists());
+        there.unwrap_or(&folders[0]).clone()
     }
 
     /// Every live patch there is, of every core.
@@ -45,7 +40,10 @@ impl Patch {
                 entries => entries.context(folder)?,
             };
             for entry in entries {
-                patches.push(Self::in_folder(folder, &entry?.file_name().to_string_lossy()));
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    patches.push(Self::named(&entry.file_name().to_string_lossy()));
+                }
             }
         }
         patches.sort_by(|a, b| a.name.cmp(&b.name));
@@ -59,7 +57,7 @@ impl Patch {
 
     /// Whether its core has it.
     pub fn exists(&self) -> bool {
-        self.folder.exists()
+        self.folder().exists()
     }
 
     /// The core's `enabled`; no for a patch that does not exist.
@@ -75,8 +73,8 @@ impl Patch {
     /// Writes `enabled`.
     pub fn set_enabled(&self, enabled: bool) -> Result<()> {
         let value = if enabled { "1" } else { "0" };
-        fs::write(self.folder.join("enabled"), value)
-            .with_context(|| format!("echo {value} > {}/enabled", self.folder.display()))
+        fs::write(self.folder().join("enabled"), value)
+            .with_context(|| format!("echo {value} > {}/enabled", self.folder().display()))
     }
 
     /// Waits for it to be enabled with no transition left; says how long that took.
@@ -94,7 +92,7 @@ impl Patch {
     }
 
     fn flag(&self, attribute: &str) -> Result<bool> {
-        match fs::read_to_string(self.folder.join(attribute)) {
+        match fs::read_to_string(self.folder().join(attribute)) {
             Ok(text) => match text.trim() {
                 "0" => Ok(false),
                 "1" => Ok(true),

@@ -2,6 +2,8 @@
 //! `make bench`: the figures of README.md, side by side in one run of one machine. Medians; nothing is asserted here, since
 //! emulation and a busy host make times what they are: the ratios count.
 
+mod both_cores;
+
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ pub(super) fn bench(guest: &Guest) -> Result<()> {
     guest.note(&format!("kernel {}, medians of {RUNS} runs", guest.kernel_release()?));
     service(guest)?;
     stuck_reader(guest)?;
+    both_cores::measure(guest)?;
     many_tasks(guest)
 }
 

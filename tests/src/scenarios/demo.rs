@@ -18,13 +18,16 @@ pub(super) fn demo(guest: &Guest) -> Result<()> {
         "kernel {release}, stock Debian; livepatchd runs as a service\n"
     ));
     let alone = kernel_alone(guest)?;
-    let helped = with_livepatchd(guest)?;
+    guest.note("2. The same with livepatchd");
+    let helped = with_livepatchd(guest, "lp")?;
+    let second = second_core(guest)?;
     not_nudged(guest)?;
     guest.note(&format!(
         "demo: ok: one stuck reader held the kernel alone for {:.1} s without a reason; livepatchd named it, nudged it and \
-         was done in {:.1} s",
+         was done in {:.1} s, with klp_rs in {:.1} s",
         alone.as_secs_f64(),
-        helped.as_secs_f64()
+        helped.as_secs_f64(),
+        second.as_secs_f64()
     ));
     Ok(())
 }
@@ -55,17 +58,25 @@ fn kernel_alone(guest: &Guest) -> Result<Duration> {
     Ok(took)
 }
 
-fn with_livepatchd(guest: &Guest) -> Result<Duration> {
-    guest.note("2. The same with livepatchd");
+/// The same source, the same reader, the other core.
+fn second_core(guest: &Guest) -> Result<Duration> {
+    guest.note("\n3. The same with klp_rs, the livepatch core in Rust: rs.ko is lp.ko, compiled for it");
+    shown(guest, "insmod", "klp_rs.ko");
+    guest.module("klp_rs").load()?;
+    with_livepatchd(guest, "rs")
+}
+
+fn with_livepatchd(guest: &Guest, patch: &str) -> Result<Duration> {
+    let file = format!("{patch}.ko");
     let target = guest.target();
     let mut cat = guest.workload(["read", &Queue::Wait.file()])?;
     target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
     let journal = guest.journal()?;
     let start = Instant::now();
-    shown(guest, "livepatchctl apply", "lp.ko");
+    shown(guest, "livepatchctl apply", &file);
     let applied = guest
         .ctl()
-        .call(["apply", &guest.module("lp").file()])
+        .call(["apply", &guest.module(patch).file()])
         .within(ALONE_WITHIN)
         .ok()?;
     let took = start.elapsed();
@@ -81,13 +92,13 @@ fn with_livepatchd(guest: &Guest) -> Result<Duration> {
     guest.note("   and cat still reads: its system call was restarted, in the new function\n");
     target.release_all()?;
     cat.wait_ended(SOON)?;
-    shown(guest, "livepatchctl revert", "lp");
-    indented(guest, &guest.ctl().call(["revert", "lp"]).within(ALONE_WITHIN).ok()?);
+    shown(guest, "livepatchctl revert", patch);
+    indented(guest, &guest.ctl().call(["revert", patch]).within(ALONE_WITHIN).ok()?);
     Ok(took)
 }
 
 fn not_nudged(guest: &Guest) -> Result<()> {
-    guest.note("\n3. A kernel thread sleeps in the patched function: it takes no signals, so it is explained, and the patch reversed");
+    guest.note("\n4. A kernel thread sleeps in the patched function: it takes no signals, so it is explained, and the patch reversed");
     let target = guest.target();
     target.kthread(true)?;
     target.wait_for_sleepers(Queue::Kthread, 1, SOON)?;

@@ -36,11 +36,11 @@ const SOON: Duration = Duration::from_secs(10);
 const REVERSED_WITHIN: Duration = Duration::from_secs(20);
 
 /// How a blocker must be told: its class, its reason, and words of what is done about it.
-type Told<'a> = [&'a str; 3];
+pub(super) type Told<'a> = [&'a str; 3];
 
 /// The patch is applied with a deadline of three seconds while this task sleeps in this queue; nobody is nudged, and
 /// afterwards everything is as it was.
-fn told_and_reversed(guest: &Guest, patch: &str, queue: Queue, task: Task, told: Told<'_>) -> Result<()> {
+pub(super) fn told_and_reversed(guest: &Guest, patch: &str, queue: Queue, task: Task, told: Told<'_>) -> Result<()> {
     let [class, reason, action] = told;
     let (state, sleepers) = (task.state()?, guest.target().sleepers(queue)?);
     let module = guest.module(patch);
@@ -61,10 +61,8 @@ fn told_and_reversed(guest: &Guest, patch: &str, queue: Queue, task: Task, told:
     ensure!(applied.code == 3, "{applied:?}");
     let job: Value = serde_json::from_str(&applied.stdout).with_context(|| format!("{applied:?}"))?;
     ensure!(job["result"] == "timeout", "{job}");
-    ensure!(
-        !guest.patch(patch).exists() && !module.loaded(),
-        "{patch} is still there"
-    );
+    ensure!(!guest.patch(patch).exists(), "{patch} is still there");
+    ensure!(!module.loaded(), "the module of {patch} is still there");
     ensure!(guest.ctl().patch(patch)?.is_none(), "{patch} is still listed");
     let nudged = journal.nudged()?;
     ensure!(nudged.is_empty(), "nudged: {nudged:?}");

@@ -13,8 +13,8 @@ use aya::{
 };
 use livepatch_common::{
     event::{
-        KIND_COMPLETED, KIND_FORCED, KIND_REVERSED, KIND_ROUND_ENDED, KIND_STARTED, KIND_VERDICT, TransitionRecord,
-        VerdictRecord,
+        CORE_KERNEL, CORE_KLP_RS, KIND_COMPLETED, KIND_FORCED, KIND_REVERSED, KIND_ROUND_ENDED, KIND_STARTED,
+        KIND_VERDICT, TransitionRecord, VerdictRecord,
     },
     kernel::{VERDICT_RUNNING, VERDICT_SLEEPING, VERDICT_UNRELIABLE},
     task::known,
@@ -66,6 +66,11 @@ pub struct EventRing {
 impl EventRing {
     pub(super) fn new(attached: Vec<Attachment>, ring: RingBuf<MapData>, lost: PerCpuArray<MapData, u64>) -> Self {
         Self { attached, ring, lost }
+    }
+
+    /// Whether it tells what the kernel's own core does.
+    pub fn follows_kernel(&self) -> bool {
+        !self.attached.is_empty()
     }
 
     /// Waits on it from now on; to be called within the runtime.
@@ -136,7 +141,7 @@ fn fact(record: &[u8]) -> Option<Fact> {
     if kind == KIND_VERDICT {
         return verdict(&bytemuck::pod_read_unaligned(record.get(..size_of::<VerdictRecord>())?));
     }
-    record.get(..size_of::<TransitionRecord>())?;
+    let record: TransitionRecord = bytemuck::pod_read_unaligned(record.get(..size_of::<TransitionRecord>())?);
     let event = match kind {
         KIND_STARTED => TransitionEvent::Started,
         KIND_ROUND_ENDED => TransitionEvent::RoundEnded,
@@ -146,13 +151,22 @@ fn fact(record: &[u8]) -> Option<Fact> {
         _ => return None,
     };
     Some(Fact::Transition {
-        core: Core::Kernel,
+        core: core(record.core)?,
         event,
     })
 }
 
+fn core(number: u32) -> Option<Core> {
+    match number {
+        CORE_KERNEL => Some(Core::Kernel),
+        CORE_KLP_RS => Some(Core::KlpRs),
+        _ => None,
+    }
+}
+
 fn verdict(record: &VerdictRecord) -> Option<Fact> {
     let VerdictRecord {
+        core: number,
         verdict,
         start_time,
         tid,
@@ -172,7 +186,7 @@ fn verdict(record: &VerdictRecord) -> Option<Fact> {
         _ => return None,
     };
     Some(Fact::Verdict {
-        core: Core::Kernel,
+        core: core(*number)?,
         key: key(*tid, *start_time),
         comm: text(comm),
         verdict,

@@ -14,6 +14,7 @@ use livepatch_common::offset::Offset;
 use super::{
     btf::{Btf, BtfError},
     events::{Attachment, EventRing, LOST, RING},
+    klp_rs::Tracepoints,
     log::{self, BpfLog},
     lost::Lost,
     offsets::Offsets,
@@ -42,7 +43,7 @@ pub enum Unavailable {
 pub struct BpfSource {
     /// Answers questions about all tasks.
     pub scanner: Option<Scanner>,
-    /// Tells what transitions do; no longer there on kernels without live patching.
+    /// Tells what transitions do.
     pub events: Option<EventRing>,
     /// Debug lines of the programs, if they were asked for.
     pub log: Option<BpfLog>,
@@ -78,12 +79,13 @@ pub fn load() -> Result<BpfSource, Unavailable> {
     let mut object = loader.load(OBJECT).map_err(|why| Unavailable::Load(words(&why)))?;
 
     let mut lost_knowledge = Vec::new();
-    let events = if offsets.has(Offset::TaskPatchState) {
-        events(&mut object, &index, frames_are_trusted, &mut lost_knowledge)
+    let tracers = if offsets.has(Offset::TaskPatchState) {
+        &TRACERS[..]
     } else {
         lost_knowledge.push(Lost::PatchState);
-        None
+        &[]
     };
+    let events = events(&mut object, &index, tracers, frames_are_trusted, &mut lost_knowledge);
     let log = if debug { BpfLog::of(&mut object).ok() } else { None };
     let scanner = match scanner(object, &index, &offsets) {
         Ok(scanner) => {
@@ -118,7 +120,13 @@ fn give_back_what_is_freed() {
     }
 }
 
-fn events(object: &mut Ebpf, index: &AyaBtf, frames_are_trusted: bool, lost: &mut Vec<Lost>) -> Option<EventRing> {
+fn events(
+    object: &mut Ebpf,
+    index: &AyaBtf,
+    tracers: &[Tracer],
+    frames_are_trusted: bool,
+    lost: &mut Vec<Lost>,
+) -> Option<EventRing> {
     let maps = object
         .take_map(RING)
         .zip(object.take_map(LOST))
@@ -135,10 +143,10 @@ fn events(object: &mut Ebpf, index: &AyaBtf, frames_are_trusted: bool, lost: &mu
             return None;
         }
     };
-    let mut attached = Vec::with_capacity(TRACERS.len());
-    for tracer in TRACERS {
+    let mut attached = Vec::with_capacity(tracers.len());
+    for tracer in tracers {
         let attachment = match tracer.admit(frames_are_trusted) {
-            Admission::Attach => attach(object, index, &tracer),
+            Admission::Attach => attach(object, index, tracer),
             Admission::NotNeeded => continue,
             Admission::Harmful(why) => Err(why.to_owned()),
         };
@@ -151,7 +159,7 @@ fn events(object: &mut Ebpf, index: &AyaBtf, frames_are_trusted: bool, lost: &mu
             }),
         }
     }
-    (!attached.is_empty()).then(|| EventRing::new(attached, ring, counter))
+    Some(EventRing::new(attached, ring, counter))
 }
 
 fn attach(object: &mut Ebpf, index: &AyaBtf, tracer: &Tracer) -> Result<Attachment, String> {
@@ -187,10 +195,12 @@ fn scanner(mut object: Ebpf, index: &AyaBtf, offsets: &Offsets) -> Result<Scanne
         .try_into()
         .map_err(|why: ProgramError| words(&why))?;
     program.load("task", index).map_err(|why| refusal(&why))?;
+    let klp_rs = Tracepoints::load(&mut object).map_err(|why| refusal(&why))?;
     Ok(Scanner::new(
         object,
         request,
         granules,
+        klp_rs,
         offsets.has(Offset::TaskPatchState),
     ))
 }

@@ -9,6 +9,7 @@
 use std::{
     fs::File,
     io::{self, Read},
+    num::NonZeroU64,
 };
 
 use aya::{
@@ -22,6 +23,7 @@ use livepatch_common::{
 };
 
 use super::{
+    klp_rs::Tracepoints,
     ranges::Ranges,
     stream::{Garbled, Pass, Stream},
     task::Task,
@@ -42,9 +44,18 @@ const READ_BYTES: usize = 32 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
     /// Tasks that a transition in this direction still waits for.
-    Pending(Direction),
+    Pending(Direction, StatesIn),
     /// Tasks with a return address in one of these ranges.
     SleepingIn(&'a Ranges),
+}
+
+/// Where the patch states of tasks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatesIn {
+    /// In the tasks, as the kernel's own core has it.
+    Tasks,
+    /// At the address where `klp_rs` publishes them.
+    Published(NonZeroU64),
 }
 
 /// Why a pass gave no answer.
@@ -84,6 +95,7 @@ pub struct Scanner {
     object: Ebpf,
     request: Array<MapData, Request>,
     granules: Array<MapData, Granules>,
+    klp_rs: Tracepoints,
     has_patch_state: bool,
     buffer: Box<[u8]>,
 }
@@ -93,18 +105,25 @@ impl Scanner {
         object: Ebpf,
         request: Array<MapData, Request>,
         granules: Array<MapData, Granules>,
+        klp_rs: Tracepoints,
         has_patch_state: bool,
     ) -> Self {
         Self {
             object,
             request,
             granules,
+            klp_rs,
             has_patch_state,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
         }
     }
 
-    /// Whether [`Question::Pending`] can be answered on this kernel.
+    /// From now on what `klp_rs` does comes with the events, or no longer: it must be loaded, and stays so meanwhile.
+    pub fn follow_klp_rs(&mut self, follow: bool) -> Result<(), ProgramError> {
+        self.klp_rs.follow(&mut self.object, follow)
+    }
+
+    /// Whether the kernel's own core is in this kernel.
     pub fn has_patch_state(&self) -> bool {
         self.has_patch_state
     }
@@ -112,12 +131,16 @@ impl Scanner {
     /// Makes one pass.
     pub fn pass(&mut self, question: Question<'_>) -> Result<Pass, ScanError> {
         match question {
-            Question::Pending(_) if !self.has_patch_state => return Err(ScanError::NoPatchState),
-            Question::Pending(direction) => self.request.set(
+            Question::Pending(_, StatesIn::Tasks) if !self.has_patch_state => return Err(ScanError::NoPatchState),
+            Question::Pending(direction, states) => self.request.set(
                 0,
                 Request(ScanRequest {
                     mode: MODE_PENDING,
                     target: target(direction),
+                    states: match states {
+                        StatesIn::Tasks => 0,
+                        StatesIn::Published(address) => address.get(),
+                    },
                 }),
                 0,
             )?,
@@ -128,6 +151,7 @@ impl Scanner {
                     Request(ScanRequest {
                         mode: MODE_SLEEPING_IN,
                         target: 0,
+                        states: 0,
                     }),
                     0,
                 )?;

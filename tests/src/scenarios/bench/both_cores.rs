@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The rows of `klp_rs`, each beside the kernel's own core in the same run: how long a transition takes with nobody stuck,
+//! by how many sleep, and with one reader that only a nudge moves. livepatchd is away while the cores are compared.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::{LONG, RUNS, SOON, median, ratio, seconds};
+use crate::guest::{Guest, Journal, Queue};
+use crate::wait;
+use crate::workload::Event;
+
+/// One source, made for both.
+const PATCHES: [(&str, &str); 2] = [("klp_rs", "rs_vmlinux"), ("the kernel's core", "lp_vmlinux")];
+/// Sleepers beside the few dozen tasks of the machine.
+const SLEEPERS: [u32; 3] = [0, 100, 1_000];
+
+pub(super) fn measure(guest: &Guest) -> Result<()> {
+    guest.module("klp_rs").load()?;
+    guest.call("systemctl", ["stop", "livepatchd"]).ok()?;
+    for count in SLEEPERS {
+        transitions(guest, count)?;
+    }
+    guest.restart_daemon()?;
+    stuck_reader(guest)?;
+    wait::until(SOON, "klp_rs to be unloaded", || {
+        Ok(guest.module("klp_rs").unload().is_ok())
+    })?;
+    Ok(())
+}
+
+/// From the core's own word of the start to its own word of the end: what loads the module is the same for both.
+fn transitions(guest: &Guest, count: u32) -> Result<()> {
+    let arguments = ["sleep", "--processes", "1", "--threads", &count.to_string()].map(str::to_owned);
+    let sleepers = (count > 0).then(|| guest.workload(arguments)).transpose()?;
+    if let Some(sleepers) = &sleepers {
+        sleepers.wait_for(LONG, "the sleepers", |events| {
+            events.iter().any(|event| matches!(event, Event::Settled { .. }))
+        })?;
+    }
+    let mut medians = Vec::new();
+    for (core, name) in PATCHES {
+        let (mut on, mut off, mut load) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            let (journal, patch) = (guest.journal()?, guest.patch(name));
+            let start = Instant::now();
+            guest.module(name).load()?;
+            load.push(start.elapsed());
+            patch.wait_applied(LONG)?;
+            patch.set_enabled(false)?;
+            patch.wait_reverted(LONG)?;
+            on.push(between(&journal, name, "patching")?);
+            off.push(between(&journal, name, "unpatching")?);
+            wait::until(SOON, "the module to be unloaded", || {
+                Ok(guest.module(name).unload().is_ok())
+            })?;
+        }
+        let (on, off) = (median(on), median(off));
+        guest.note(&format!(
+            "{count} sleepers, {core}: insmod {}, enable to complete {}, disable to complete {}",
+            seconds(median(load)),
+            seconds(on),
+            seconds(off)
+        ));
+        medians.push((on, off));
+    }
+    if let [ours, kernel] = medians[..] {
+        guest.note(&format!(
+            "{count} sleepers: klp_rs enables {:.0} times and disables {:.0} times as fast",
+            ratio(kernel.0, ours.0),
+            ratio(kernel.1, ours.1)
+        ));
+    }
+    Ok(())
+}
+
+/// With livepatchd and its defaults; then from the nudge alone.
+fn stuck_reader(guest: &Guest) -> Result<()> {
+    let (mut whole, mut transition, mut nudged) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let target = guest.load_target()?;
+        let mut reader = guest.workload(["read", &Queue::Wait.file()])?;
+        target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+        let journal = guest.journal()?;
+        let start = Instant::now();
+        guest
+            .ctl()
+            .call(["apply", &guest.module("rs").file()])
+            .within(LONG)
+            .ok()?;
+        whole.push(start.elapsed());
+        transition.push(between(&journal, "rs", "patching")?);
+        let told = journal.of_unit("livepatchd")?.into_iter();
+        let at = told
+            .filter(|entry| entry.message().contains("nudged"))
+            .find_map(|entry| entry.micros());
+        let end = moment(&journal, "'rs': patching complete")?;
+        nudged.push(Duration::from_micros(
+            end.saturating_sub(at.context("nobody was nudged")?),
+        ));
+        target.release_all()?;
+        reader.wait_ended(SOON)?;
+        guest.ctl().call(["revert", "rs"]).within(LONG).ok()?;
+    }
+    guest.note(&format!(
+        "stuck reader, klp_rs with livepatchd: apply {}, enable to complete {}, complete {} after the nudge was told",
+        seconds(median(whole)),
+        seconds(median(transition)),
+        seconds(median(nudged))
+    ));
+    let tasks = fs::read_dir("/proc")?.flatten();
+    let tasks = tasks.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok());
+    guest.note(&format!("({} processes on the machine)", tasks.count()));
+    Ok(())
+}
+
+fn between(journal: &Journal, patch: &str, direction: &str) -> Result<Duration> {
+    let start = moment(journal, &format!("'{patch}': starting {direction} transition"))?;
+    let end = moment(journal, &format!("'{patch}': {direction} complete"))?;
+    Ok(Duration::from_micros(end.saturating_sub(start)))
+}
+
+/// When the kernel's log said this.
+fn moment(journal: &Journal, words: &str) -> Result<u64> {
+    let mut found = None;
+    wait::until(SOON, words, || {
+        let entries = journal.of_kernel()?;
+        let line = entries.iter().find(|entry| entry.message().contains(words));
+        found = line.and_then(crate::guest::Entry::micros);
+        Ok(found.is_some())
+    })?;
+    found.context("an entry without a time")
+}
