@@ -22,6 +22,7 @@ mod replace;
 mod rights;
 mod service;
 mod stuck_reader;
+mod terminal;
 mod userland;
 
 use std::time::Duration;
@@ -42,6 +43,7 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("deadline", deadline::SCENARIOS),
     ("by_hand", by_hand::SCENARIOS),
     ("monitor", monitor::SCENARIOS),
+    ("terminal", terminal::SCENARIOS),
     ("crowd", crowd::SCENARIOS),
     ("bad_input", bad_input::SCENARIOS),
     ("bad_calls", bad_calls::SCENARIOS),
