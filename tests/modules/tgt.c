@@ -3,7 +3,8 @@
  * tgt.ko: the attach target of the tests. Each file in /proc/tgt sends its reader into one function of this module, to
  * sleep or to run there until released; the patches of this folder replace those functions.
  *
- *   wait, wait_eintr, wait_killable, wait_uninterruptible, spin   read: blocks until released, then one line
+ *   wait, wait_eintr, wait_killable, wait_uninterruptible, wait_unreliable, spin
+ *             read: blocks until released, then one line
  *   version   read: the text of tgt_version()
  *   kthread   write 1: a kthread sleeps in tgt_kthread_wait; write 0: it ends
  *   release   write the name of a queue, or "all"
@@ -15,6 +16,7 @@
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/objtool.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 #include <linux/string.h>
@@ -42,6 +44,13 @@ tgt_function int tgt_wait_uninterruptible(struct tgt_queue *queue)
 	return tgt_sleep_uninterruptible(queue);
 }
 
+/* Without unwind data: who sleeps below it has a stack that the kernel cannot walk reliably. */
+tgt_function int tgt_wait_unreliable(struct tgt_queue *queue)
+{
+	return tgt_sleep_interruptible(queue);
+}
+STACK_FRAME_NON_STANDARD(tgt_wait_unreliable);
+
 tgt_function int tgt_spin(struct tgt_queue *queue)
 {
 	return tgt_run(queue);
@@ -65,6 +74,7 @@ static struct tgt_file {
 	{ { .name = "wait_eintr" }, tgt_wait_eintr },
 	{ { .name = "wait_killable" }, tgt_wait_killable },
 	{ { .name = "wait_uninterruptible" }, tgt_wait_uninterruptible },
+	{ { .name = "wait_unreliable" }, tgt_wait_unreliable },
 	{ { .name = "spin" }, tgt_spin },
 	/* Has no file of its own to read: only the kthread enters. */
 	{ { .name = "kthread" }, tgt_kthread_wait },

@@ -32,6 +32,7 @@ int tgt_wait(struct tgt_queue *queue);
 int tgt_wait_eintr(struct tgt_queue *queue);
 int tgt_wait_killable(struct tgt_queue *queue);
 int tgt_wait_uninterruptible(struct tgt_queue *queue);
+int tgt_wait_unreliable(struct tgt_queue *queue);
 int tgt_spin(struct tgt_queue *queue);
 int tgt_kthread_wait(struct tgt_queue *queue);
 int tgt_version(char *text, size_t size);

@@ -23,6 +23,7 @@ mod rights;
 mod second_core;
 mod service;
 mod stuck_reader;
+mod terminal;
 mod userland;
 
 use std::time::Duration;
@@ -44,6 +45,7 @@ const FILES: &[(&str, &[Scenario])] = &[
     ("by_hand", by_hand::SCENARIOS),
     ("monitor", monitor::SCENARIOS),
     ("second_core", second_core::SCENARIOS),
+    ("terminal", terminal::SCENARIOS),
     ("crowd", crowd::SCENARIOS),
     ("bad_input", bad_input::SCENARIOS),
     ("bad_calls", bad_calls::SCENARIOS),

@@ -4,9 +4,11 @@
 //! It is a program of its own, not a thread of the scenario, so that it can be stuck, stopped and killed.
 
 pub mod forks;
+mod parent;
 pub mod readers;
 pub mod sleepers;
 pub mod tracer;
+mod workers;
 
 use std::io::Write;
 
@@ -45,14 +47,24 @@ pub enum Event {
         /// How many threads it has besides the first.
         threads: usize,
     },
-    /// The threads that are not stuck went on working.
+    /// What the threads that are not stuck did since this was told last.
     Progress {
         /// Process.
         pid: i32,
-        /// Rounds of work since the start, all threads together.
-        rounds: u64,
+        /// Rounds of work of the thread that did the fewest.
+        fewest_rounds: u64,
         /// Longest time in which one of those threads did nothing, in milliseconds.
         longest_gap_ms: u64,
+    },
+    /// The parent was told that its child stopped, by `waitpid` with `WUNTRACED`.
+    Stopped {
+        /// The child.
+        pid: i32,
+    },
+    /// The parent was told that its child was continued, by `waitpid` with `WCONTINUED`.
+    Continued {
+        /// The child.
+        pid: i32,
     },
     /// Processes were made, and ended, until now.
     Forked {
@@ -74,6 +86,15 @@ impl Event {
         std::io::stdout().lock().write_all(line.as_bytes())?;
         Ok(())
     }
+}
+
+/// The longest time in which one of the working threads did nothing, in milliseconds.
+pub fn longest_gap(events: &[Event]) -> u64 {
+    let gaps = events.iter().filter_map(|event| match event {
+        Event::Progress { longest_gap_ms, .. } => Some(*longest_gap_ms),
+        _ => None,
+    });
+    gaps.max().unwrap_or(0)
 }
 
 fn pid() -> i32 {

@@ -147,7 +147,10 @@ mod tests {
         );
         assert_eq!(model.let_leave(NOW, &name("lp")), None);
         let gone = model.observe(NOW, listing(Vec::new()));
-        assert!(!gone.contains(&Change::ModuleUnloaded(name("lp"))), "it is still going: {gone:?}");
+        assert!(
+            !gone.contains(&Change::ModuleUnloaded(name("lp"))),
+            "it is still going: {gone:?}"
+        );
         assert_eq!(model.leaving().count(), 1);
         let unloaded = Outcome::Unloaded {
             patch: name("lp"),

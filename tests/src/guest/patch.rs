@@ -77,6 +77,12 @@ impl Patch {
             .with_context(|| format!("echo {value} > {}/enabled", self.folder().display()))
     }
 
+    /// Writes `force`.
+    pub fn force(&self) -> Result<()> {
+        let file = self.folder.join("force");
+        fs::write(&file, "1").with_context(|| format!("echo 1 > {}", file.display()))
+    }
+
     /// Waits for it to be enabled with no transition left; says how long that took.
     pub fn wait_applied(&self, bound: Duration) -> Result<Duration> {
         wait::until(bound, &format!("{} to be applied", self.name), || {

@@ -20,6 +20,8 @@ pub enum Queue {
     WaitKillable,
     /// No signal ends it.
     WaitUninterruptible,
+    /// As the first, on a stack that the kernel cannot walk reliably.
+    WaitUnreliable,
     /// Always running.
     Spin,
     /// The module's own kthread.
@@ -40,6 +42,7 @@ impl fmt::Display for Queue {
             Self::WaitEintr => "wait_eintr",
             Self::WaitKillable => "wait_killable",
             Self::WaitUninterruptible => "wait_uninterruptible",
+            Self::WaitUnreliable => "wait_unreliable",
             Self::Spin => "spin",
             Self::Kthread => "kthread",
         })

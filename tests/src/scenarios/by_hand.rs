@@ -21,6 +21,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     Scenario::new("a patch that rmmod unloads is gone at once", rmmod),
     Scenario::new("a reversal by hand ends the job, and nobody fights it", reversed),
+    Scenario::new(
+        "a force by hand is seen at once, the job is done and a reboot is advised",
+        forced,
+    ),
     Scenario::new("a daemon started in the middle of a transition takes it up", adopted),
     Scenario::new(
         "two patches are stacked over a stuck reader and reverted one by one",
@@ -126,13 +130,20 @@ fn reversed(guest: &Guest) -> Result<()> {
     let name = "lp_uninterruptible";
     let (_reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
     let patch = guest.patch(name);
+    let journal = guest.journal()?;
     let apply = guest.ctl().call(["apply", "--json", &guest.module(name).file()]);
-    let (applied, ()) = apply.during(|| {
+    let (applied, turned) = apply.during(|| {
         guest
             .ctl()
             .wait_for_blocker(name, SOON, |blocker| blocker["tid"] == task.tid)?;
-        patch.set_enabled(false)
+        let turned = micros_since_boot();
+        patch.set_enabled(false)?;
+        Ok(turned)
     })?;
+    let told = journal.wait_for("somebody else turned lp_uninterruptible round", SOON)?;
+    let after = told.micros().context("an entry without a time")?.saturating_sub(turned);
+    guest.note(&format!("told after {} ms", after / 1000));
+    ensure!(u128::from(after) <= AT_ONCE.as_micros(), "told {after} µs later");
     ensure!(applied.code == 1, "{applied:?}");
     let job: Value = serde_json::from_str(&applied.stdout).with_context(|| format!("{applied:?}"))?;
     ensure!(job["result"] == "cancelled", "{job}");
@@ -143,6 +154,41 @@ fn reversed(guest: &Guest) -> Result<()> {
         ensure!(!patch.enabled()? && !patch.in_transition()?, "somebody fights");
         thread::sleep(Duration::from_millis(50));
     }
+    Ok(())
+}
+
+/// The journal's clock.
+fn micros_since_boot() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1000
+}
+
+fn forced(guest: &Guest) -> Result<()> {
+    let name = "lp_uninterruptible";
+    let (mut reader, task) = guest.stuck_reader(Queue::WaitUninterruptible, 0)?;
+    let (patch, journal) = (guest.patch(name), guest.journal()?);
+    let apply = guest.ctl().call(["apply", "--json", &guest.module(name).file()]);
+    let (applied, ()) = apply.during(|| {
+        guest
+            .ctl()
+            .wait_for_blocker(name, SOON, |blocker| blocker["tid"] == task.tid)?;
+        patch.force()
+    })?;
+    ensure!(applied.code == 0, "{applied:?}");
+    let job: Value = serde_json::from_str(&applied.stdout).with_context(|| format!("{applied:?}"))?;
+    ensure!(job["result"] == "done", "{job}");
+    ensure!(patch.enabled()? && !patch.in_transition()?, "{name} is not complete");
+    let seen = seen_at_once(&journal, "forcing remaining tasks", "a reboot is advised")?;
+    guest.note(&format!("seen after {} ms", seen.as_millis()));
+    ensure!(guest.bus().property("RebootAdvised")? == true, "no reboot is advised");
+    let status = guest.ctl().json(["status"])?;
+    ensure!(status["reboot_advised"] == true, "{status}");
+
+    // what was forced on can be reverted, once nobody sleeps there
+    guest.target().release_all()?;
+    reader.wait_ended(SOON)?;
+    guest.ctl().call(["revert", name]).ok()?;
+    ensure!(!guest.module(name).loaded(), "its module is still loaded");
     Ok(())
 }
 
@@ -181,9 +227,11 @@ fn stacked(guest: &Guest) -> Result<()> {
     }
     only_nudged(&journal, task)?;
     for (name, version) in [("lp_second", "lp"), ("lp", "original")] {
+        let journal = guest.journal()?;
         let reverted = guest.ctl().call(["revert", name]).run()?;
         guest.note(&reverted.stdout);
         ensure!(reverted.code == 0, "{reverted:?}");
+        only_nudged(&journal, task)?;
         ensure!(!guest.module(name).loaded(), "{name} is still loaded");
         ensure!(target.version()? == version, "tgt_version says {}", target.version()?);
         target.wait_for_sleepers(Queue::Wait, 1, SOON)?;

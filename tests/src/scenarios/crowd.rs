@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::{Kernels, Scenario};
 use crate::guest::{Guest, Queue, Task, Workload};
-use crate::workload::Event;
+use crate::workload::{Event, longest_gap};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::anchor(
@@ -78,17 +78,7 @@ fn a_stop_shows(guest: &Guest) -> Result<()> {
     let target = guest.load_target()?;
     let mut process = guest.workload(["read", &Queue::Wait.file(), "--workers=7"])?;
     target.wait_for_sleepers(Queue::Wait, 1, A_WHILE)?;
-    let gap = |events: &[Event]| {
-        let told = events.iter().rev().find_map(|event| {
-            if let Event::Progress { longest_gap_ms, .. } = event {
-                Some(*longest_gap_ms)
-            } else {
-                None
-            }
-        });
-        told.unwrap_or(0)
-    };
-    process.wait_for(A_WHILE, "word of the working threads", |events| gap(events) > 0)?;
+    process.wait_for(A_WHILE, "word of the working threads", |events| longest_gap(events) > 0)?;
     let process_as_one = Task::process(process.pid());
     process_as_one.signal(Signal::STOP)?;
     std::thread::sleep(Duration::from_secs(2));
@@ -98,7 +88,7 @@ fn a_stop_shows(guest: &Guest) -> Result<()> {
         process_as_one.state()?
     );
     process_as_one.signal(Signal::CONT)?;
-    process.wait_for(A_WHILE, "a gap of two seconds", |events| gap(events) >= 1900)?;
+    process.wait_for(A_WHILE, "a gap of two seconds", |events| longest_gap(events) >= 1900)?;
     target.release(Queue::Wait)?;
     process.wait_ended(A_WHILE)
 }
@@ -185,14 +175,26 @@ fn all_are_moved(guest: &Guest) -> Result<()> {
 
 fn in_a_storm(guest: &Guest) -> Result<()> {
     let (mut reader, _) = guest.stuck_reader(Queue::Wait, 0)?;
-    let mut storm = guest.workload(["forks", "--seconds=10"])?;
+    let storm = guest.workload(["forks"])?;
     storm.wait_for(A_WHILE, "the storm", |events| forked(events) > 0)?;
+    let start = forked(&storm.events()?);
     let took = apply(guest)?;
-    guest.note(&format!("in the storm: complete after {:.1} s", took.as_secs_f64()));
+    // told while the transition ran, and once more after it: the storm was there from beginning to end
+    let meanwhile = forked(&storm.events()?).saturating_sub(start);
+    guest.note(&format!(
+        "in the storm: complete after {:.1} s, {meanwhile} processes meanwhile",
+        took.as_secs_f64()
+    ));
+    ensure!(
+        meanwhile > 20,
+        "the storm made {meanwhile} processes during the transition"
+    );
+    storm.wait_for(A_WHILE, "the storm to go on", |events| {
+        forked(events) > start + meanwhile
+    })?;
+    drop(storm);
     let status = guest.ctl().json(["status"])?;
     ensure!(status["patches"][0]["state"] == "enabled", "{status}");
-    storm.wait_ended(A_WHILE)?;
-    guest.note(&format!("{} processes meanwhile", forked(&storm.events()?)));
     guest.target().release(Queue::Wait)?;
     reader.wait_ended(A_WHILE)
 }

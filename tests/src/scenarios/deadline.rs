@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Scenario;
-use crate::guest::{Guest, Queue};
+use crate::guest::{Guest, Journal, Queue, Task};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::new("with --on-timeout keep the transition goes on after the deadline", kept),
@@ -66,6 +66,18 @@ fn forced(guest: &Guest) -> Result<()> {
     let status = guest.ctl().json(["status"])?;
     ensure!(status["reboot_advised"] == true, "{status}");
 
+    evidence_came_first(&journal, task)?;
+
+    // Only what was forced off is kept by the kernel for ever; this one was forced on.
+    guest.target().release_all()?;
+    reader.wait_ended(SOON)?;
+    guest.ctl().call(["revert", PATCH]).ok()?;
+    ensure!(!guest.module(PATCH).loaded(), "its module is still loaded");
+    Ok(())
+}
+
+/// The journal tells of this task as forced over, and only then that it was done.
+pub(super) fn evidence_came_first(journal: &Journal, task: Task) -> Result<()> {
     let told = journal.of_unit("livepatchd")?;
     let place = |words: &str| {
         let found = told.iter().position(|entry| entry.message().contains(words));
@@ -77,11 +89,5 @@ fn forced(guest: &Guest) -> Result<()> {
     let evidence = evidence.context("no evidence of the reader")?;
     ensure!(place("about to be forced")? < evidence, "evidence without a head");
     ensure!(evidence < place("a reboot is advised")?, "the evidence came late");
-
-    // Only what was forced off is kept by the kernel for ever; this one was forced on.
-    guest.target().release_all()?;
-    reader.wait_ended(SOON)?;
-    guest.ctl().call(["revert", PATCH]).ok()?;
-    ensure!(!guest.module(PATCH).loaded(), "its module is still loaded");
     Ok(())
 }

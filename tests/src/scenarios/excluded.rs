@@ -19,6 +19,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         uninterruptible,
     ),
     Scenario::new(
+        "a stack that cannot be walked reliably is told by the kernel's verdict alone, and left alone",
+        unreliable_stack,
+    ),
+    Scenario::new(
         "a task that somebody else stopped is explained and stays stopped",
         stopped,
     ),
@@ -116,6 +120,26 @@ fn uninterruptible(guest: &Guest) -> Result<()> {
         task,
         ["user", "uninterruptible", "not nudged: signals do not wake it"],
     )?;
+    guest.target().release_all()?;
+    reader.wait_ended(SOON)
+}
+
+/// It sleeps in no function of the patch, and on its stack nothing is to be seen: only the kernel's own walk tells why it
+/// is pending.
+fn unreliable_stack(guest: &Guest) -> Result<()> {
+    let (mut reader, task) = guest.stuck_reader(Queue::WaitUnreliable, 0)?;
+    told_and_reversed(
+        guest,
+        "lp_version",
+        Queue::WaitUnreliable,
+        task,
+        [
+            "user",
+            "unreliable-stack",
+            "not nudged: its stack cannot be read reliably",
+        ],
+    )?;
+    ensure!(reader.returned()?.is_empty(), "its read came back");
     guest.target().release_all()?;
     reader.wait_ended(SOON)
 }

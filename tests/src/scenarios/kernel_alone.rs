@@ -36,6 +36,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 /// Where the fake signal comes: after 15 tries of a second (`kernel/livepatch/transition.c:SIGNALS_TIMEOUT`).
 const ALONE_WITHIN: Duration = Duration::from_secs(60);
+/// What it logs then.
+pub(super) const FAKE_SIGNAL: &str = "signaling remaining tasks";
 /// With nobody stuck, or with everybody nudged: a second until the kernel looks again, and emulation on a busy host.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -49,6 +51,7 @@ fn begin(guest: &Guest, name: &str) -> Result<Patch> {
 
 fn alone_over_stuck_reader(guest: &Guest) -> Result<()> {
     let (mut reader, task) = guest.stuck_reader(Queue::Wait, 0)?;
+    let mut log = guest.kernel_log()?;
     let start = Instant::now();
     let patch = begin(guest, "lp")?;
     ensure!(
@@ -60,6 +63,9 @@ fn alone_over_stuck_reader(guest: &Guest) -> Result<()> {
     let took = start.elapsed();
     guest.note(&format!("insmod to complete: {:.1} s", took.as_secs_f64()));
     ensure!(took > Duration::from_secs(10), "it took {:.1} s", took.as_secs_f64());
+    // the line by which other scenarios know that it did not come to this
+    let log = log.lines()?;
+    ensure!(log.iter().any(|line| line.contains(FAKE_SIGNAL)), "it logged {log:?}");
 
     // Moved, restarted, and asleep again: in the patched function now.
     guest.target().wait_for_sleepers(Queue::Wait, 1, SOON)?;

@@ -4,21 +4,15 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use super::{Event, STACK_BYTES, pid, tid};
-
-/// How long a working thread rests between two rounds: short, so that a stop of the process shows as a gap.
-const REST: Duration = Duration::from_millis(1);
-/// How often working threads tell of themselves.
-const TELL_EVERY: Duration = Duration::from_millis(200);
+use super::{Event, STACK_BYTES, parent, pid, tid, workers};
 
 /// `workload read FILE`.
 #[derive(Debug, Clone, Args)]
@@ -37,6 +31,9 @@ pub struct Readers {
     /// Read again, for ever, whatever a read gives.
     #[arg(long)]
     again: bool,
+    /// The reading process is a child, and its parent tells of every stop and continuation it is told of.
+    #[arg(long)]
+    watched: bool,
 }
 
 /// Runs until every reading thread has its answer.
@@ -44,21 +41,11 @@ pub fn run(readers: &Readers) -> Result<()> {
     if readers.processes > 1 {
         return spread(readers);
     }
+    if readers.watched {
+        return parent::watch(&child(readers)?);
+    }
     let finished = Arc::new(AtomicBool::new(false));
-    let rounds = Arc::new(AtomicU64::new(0));
-    let longest_gap = Arc::new(AtomicU64::new(0));
-    let workers: Vec<_> = (0..readers.workers)
-        .map(|_| {
-            let (finished, rounds, longest_gap) = (finished.clone(), rounds.clone(), longest_gap.clone());
-            thread::Builder::new()
-                .stack_size(STACK_BYTES)
-                .spawn(move || work(&finished, &rounds, &longest_gap))
-        })
-        .collect::<std::io::Result<_>>()?;
-    let teller = (readers.workers > 0).then(|| {
-        let finished = finished.clone();
-        thread::spawn(move || tell_progress(&finished, &rounds, &longest_gap))
-    });
+    let workers = workers::start(readers.workers, &finished)?;
 
     // A single reader is the process itself, as with `cat`.
     if readers.threads == 1 {
@@ -83,33 +70,30 @@ pub fn run(readers: &Readers) -> Result<()> {
     }
 
     finished.store(true, Ordering::Relaxed);
-    for worker in workers {
-        worker.join().ok().context("a working thread panicked")?;
-    }
-    teller.map_or(Ok(()), |teller| {
-        teller.join().ok().context("the telling thread panicked")?
-    })
+    workers::end(workers)
 }
 
 /// The same in so many processes of their own.
 fn spread(readers: &Readers) -> Result<()> {
-    let program = std::env::current_exe()?;
-    let children: Vec<_> = (0..readers.processes)
-        .map(|_| {
-            let mut command = Command::new(&program);
-            command.arg("read").arg(&readers.file);
-            command
-                .arg(format!("--threads={}", readers.threads))
-                .arg(format!("--workers={}", readers.workers));
-            command.args(readers.again.then_some("--again"));
-            command.spawn()
-        })
-        .collect::<std::io::Result<_>>()?;
+    let children = (0..readers.processes)
+        .map(|_| child(readers))
+        .collect::<Result<Vec<_>>>()?;
     for mut child in children {
         let status = child.wait()?;
         ensure!(status.success(), "a process of readers ended with {status}");
     }
     Ok(())
+}
+
+/// One process with these threads.
+fn child(readers: &Readers) -> Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("read").arg(&readers.file);
+    command
+        .arg(format!("--threads={}", readers.threads))
+        .arg(format!("--workers={}", readers.workers));
+    command.args(readers.again.then_some("--again"));
+    Ok(command.spawn()?)
 }
 
 fn read(path: &Path, again: bool) -> Result<()> {
@@ -133,29 +117,4 @@ fn read(path: &Path, again: bool) -> Result<()> {
             return Ok(());
         }
     }
-}
-
-fn work(finished: &AtomicBool, rounds: &AtomicU64, longest_gap: &AtomicU64) {
-    let mut last = Instant::now();
-    while !finished.load(Ordering::Relaxed) {
-        thread::sleep(REST);
-        rounds.fetch_add(1, Ordering::Relaxed);
-        let gap = u64::try_from(last.elapsed().as_millis()).unwrap_or(u64::MAX);
-        longest_gap.fetch_max(gap, Ordering::Relaxed);
-        last = Instant::now();
-    }
-}
-
-fn tell_progress(finished: &AtomicBool, rounds: &AtomicU64, longest_gap: &AtomicU64) -> Result<()> {
-    while !finished.load(Ordering::Relaxed) {
-        thread::sleep(TELL_EVERY);
-        let (rounds, longest_gap_ms) = (rounds.load(Ordering::Relaxed), longest_gap.load(Ordering::Relaxed));
-        Event::Progress {
-            pid: pid(),
-            rounds,
-            longest_gap_ms,
-        }
-        .tell()?;
-    }
-    Ok(())
 }
