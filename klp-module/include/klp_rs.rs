@@ -312,6 +312,7 @@ impl Patch {
 ///     replace: true,                      // optional: stands for all patches before it
 ///     immediate: true,                    // optional: without consistency
 ///     states: [State::new(1, 1)],         // optional
+///     fields: [READS: AtomicU32 = 7],     // optional: shadow variables, each with its id
 ///     object vmlinux with Notes {         // optional: `Notes` implements `Callbacks`
 ///         fn cmdline_proc_show(out: &SeqFile, _unused: *mut c_void) -> c_int { … }
 ///         [immediate, sympos 2] fn …      // optional, either or both
@@ -320,14 +321,16 @@ impl Patch {
 /// ```
 ///
 /// The signature is the author's promise: it must be that of the function that is replaced, and C's idea of the types must
-/// be Rust's (`&T` for a pointer that is never NULL, `#[repr(transparent)]` wrappers for what they wrap). The description
-/// is `static PATCH`, for `PATCH.is_complete()` and `PATCH.state(…)`.
+/// be Rust's (`&T` for a pointer that is never NULL, `#[repr(transparent)]` wrappers for what they wrap). So is the type of
+/// a field: whoever uses the same id, in whatever patch, uses it for the same type. The description is `static PATCH`, for
+/// `PATCH.is_complete()` and `PATCH.state(…)`; each field is a `static` [`shadow::Shadow`].
 macro_rules! livepatch {
     (
         type: $type:ident, name: $name:tt, authors: $authors:tt, description: $description:tt, license: $license:tt,
         $(replace: $replace:literal,)?
         $(immediate: $immediate:literal,)?
         $(states: [$($state:expr),* $(,)?],)?
+        $(fields: [$($field:ident : $field_type:ty = $id:literal),* $(,)?],)?
         $( object $object:ident $(with $callbacks:ty)? {
             $(
                 $(#[$meta:meta])* $([$($option:ident $($position:literal)?),*])?
@@ -348,6 +351,12 @@ macro_rules! livepatch {
             #[allow(improper_ctypes_definitions, reason = "references to transparent wrappers of C structures")]
             extern "C" fn $func($($arg: $arg_type),*) $(-> $ret)? $body
         )* )*
+
+        // SAFETY: The author of the patch promises the type of each id, by `livepatch!`'s contract.
+        $($(
+            static $field: $crate::klp_rs::shadow::Shadow<$field_type> =
+                unsafe { $crate::klp_rs::shadow::Shadow::new($id) };
+        )*)?
 
         static PATCH: $crate::klp_rs::Patch = {
             use $crate::klp_rs::{Func, Object, Patch, State};
