@@ -2,6 +2,7 @@
 //! The core itself: patches, their objects, and the transition. Uses the rules of `pure` and the kernel through
 //! `kernel_api`; has no unsafe code. Locks: [`state::REDIRECT`] before [`state::CORE`]; see there.
 
+pub(crate) mod departure;
 pub(crate) mod enable;
 pub(crate) mod handler;
 pub(crate) mod hooks;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A registered patch, and what its files in sysfs say and do. How it comes is in enable.rs, how it moves in transition.rs. Invariant: a registered patch holds one reference on its module, given back after the last use of its
-//! description and never when its transition was forced towards unpatched.
+//! description, later (departure.rs) when tasks may still be in its functions, and never when its transition was forced.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::{
@@ -36,8 +36,8 @@ pub(crate) struct Patch {
     pub(crate) replace: bool,
     enabled: AtomicBool,
     in_transition: AtomicBool,
-    /// Its module can never be unloaded.
-    pub(crate) forced: AtomicBool,
+    /// It was forced, or tasks may be in it: whoever lets it go does not give back the reference on its module.
+    pub(crate) stays: AtomicBool,
 }
 
 /// One object.
@@ -144,8 +144,14 @@ impl Patch {
             replace: description.replace(),
             enabled: AtomicBool::new(false),
             in_transition: AtomicBool::new(false),
-            forced: AtomicBool::new(false),
+            stays: AtomicBool::new(false),
         })
+    }
+
+    /// Is any of it without consistency?
+    pub(crate) fn has_immediate(&self) -> bool {
+        let mut funcs = self.objects.iter().flat_map(|object| &object.funcs);
+        self.immediate || funcs.any(|func| func.immediate)
     }
 
     /// Enabled, or on the way there?
@@ -284,7 +290,7 @@ impl Registered {
             top.announce(Event::Remove);
         }
         drop(dirs);
-        if !patch.forced.load(Ordering::Relaxed) {
+        if !patch.stays.load(Ordering::Relaxed) {
             patch.description.module().put();
         }
     }

@@ -140,6 +140,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_module_get(module: *mut module) -> bool;
     pub(super) fn klp_rs_module_put(module: *mut module);
     pub(super) fn klp_rs_module_name(module: *const module) -> *const c_char;
+    pub(super) fn klp_rs_module_text(module: *const module, start: *mut c_ulong, end: *mut c_ulong);
     pub(super) fn klp_rs_module_find(name: *const c_char) -> *mut module;
 
     pub(super) fn klp_rs_shadow_stop();

@@ -91,6 +91,7 @@ void klp_rs_modules_stop(void);
 bool klp_rs_module_get(struct module *mod);
 void klp_rs_module_put(struct module *mod);
 const char *klp_rs_module_name(const struct module *mod);
+void klp_rs_module_text(const struct module *mod, unsigned long *start, unsigned long *end);
 struct module *klp_rs_module_find(const char *name);
 
 /* shadow.c */

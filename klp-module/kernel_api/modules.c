@@ -92,6 +92,12 @@ const char *klp_rs_module_name(const struct module *mod)
 	return mod->name;
 }
 
+void klp_rs_module_text(const struct module *mod, unsigned long *start, unsigned long *end)
+{
+	*start = (unsigned long)mod->mem[MOD_TEXT].base;
+	*end = *start + mod->mem[MOD_TEXT].size;
+}
+
 bool klp_rs_patching_complete(const struct klp_rs_patch *patch)
 {
 	bool complete;

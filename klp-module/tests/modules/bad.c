@@ -72,6 +72,9 @@ static int __init bad_init(void)
 #ifdef KLP_RS_H
 	} else if (!strcmp(which, "immediate")) {
 		patch.immediate = true;
+	} else if (!strcmp(which, "immediate_replace")) {
+		patch.immediate = true;
+		patch.replace = true;
 #endif
 	}
 	err = klp_enable_patch(&patch);

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Modules whose functions some task may still be in though nobody can enter them any more. Where immediate functions are in
+//! play nobody has waited for these tasks, so the modules wait here. Patches that were forced never come here: they stay.
+//!
+//! Invariant: a patch on the list has a reference on its module, given back when every task has been seen outside of it
+//! since it came here. Once out, a task stays out, so none need be seen twice.
+
+use core::sync::atomic::Ordering;
+use kernel::{prelude::*, sync::Arc};
+
+use super::{patch::Patch, state::Core};
+use crate::{
+    kernel_api::task::{self, Still, Walk},
+    pure::stack_verdict::{self, FuncId, Range},
+};
+
+/// Milliseconds between looks.
+const PAUSE: u32 = 100;
+
+/// Where ftrace is called from, to look for tasks between that call and the function they were led to.
+pub(super) type Calls = KVec<(usize, FuncId)>;
+
+/// A module that waits.
+pub(crate) struct Leaving {
+    patch: Arc<Patch>,
+    /// All of its code: a function that ended in a jump to another does not show on the stack.
+    code: [Range; 1],
+    calls: Arc<Calls>,
+    /// Idle tasks that were seen outside. They are on no list: each is seen when it runs.
+    idle: KVec<usize>,
+}
+
+/// What [`delay`] needs of the functions in force, before they go; none when nothing that is there is immediate.
+pub(super) fn calls(core: &Core) -> Result<Option<Arc<Calls>>> {
+    if !core.patches.iter().any(|registered| registered.patch.has_immediate()) {
+        return Ok(None);
+    }
+    let mut calls = KVec::new();
+    for layer in &core.layers {
+        calls.push((layer.ip, (layer.object, layer.func)), GFP_KERNEL)?;
+    }
+    Ok(Some(Arc::new(calls, GFP_KERNEL)?))
+}
+
+/// The module of a patch that is out of force waits for the tasks inside. Without memory it stays for ever.
+pub(super) fn delay(core: &mut Core, patch: &Arc<Patch>, calls: &Arc<Calls>) {
+    let (start, end) = patch.description.module().text();
+    let leaving = Leaving {
+        patch: patch.clone(),
+        code: [Range {
+            start,
+            end,
+            layer: (0, 0),
+        }],
+        calls: calls.clone(),
+        idle: KVec::new(),
+    };
+    patch.stays.store(true, Ordering::Relaxed);
+    if core.leaving.push(leaving, GFP_KERNEL).is_err() {
+        pr_warn!(
+            "no memory to see the end of patch '{}': its module stays\n",
+            &*patch.name
+        );
+    }
+}
+
+/// Looks for tasks inside, and lets go the modules that nobody is in. After how many milliseconds to look again; 0: never.
+pub(super) fn look(core: &mut Core) -> u32 {
+    if core.leaving.is_empty() {
+        return 0;
+    }
+    core.leaving.retain(|leaving| !leaving.is_over());
+    if core.leaving.is_empty() {
+        0
+    } else {
+        PAUSE
+    }
+}
+
+impl Leaving {
+    fn is_over(&mut self) -> bool {
+        let Self {
+            patch,
+            code,
+            calls,
+            idle,
+        } = self;
+        let outside = |task: &Still<'_>| {
+            let stop = |address| stack_verdict::inside(code, calls, &mut None, address).is_some();
+            task.is_dead() || task.walk_stack(stop) == Walk::Complete
+        };
+        let (mut cpus, mut inside, mut full) = (0usize, false, false);
+        task::each_running(|task| {
+            cpus = cpus.saturating_add(1);
+            if task.is_idle() && !idle.contains(&task.key()) && outside(&task) {
+                full |= idle.push(task.key(), GFP_ATOMIC).is_err();
+            }
+        });
+        if full || idle.len() < cpus {
+            return false;
+        }
+        // Nothing but the stoppers runs then, so that every other task has its whole stack in memory.
+        task::sweep(|task| inside |= !outside(&task));
+        if !inside {
+            patch.description.module().put();
+        }
+        !inside
+    }
+}
