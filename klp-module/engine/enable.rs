@@ -7,7 +7,8 @@ use kernel::{prelude::*, sync::Arc};
 
 use super::{
     objects,
-    patch::{Patch, Registered},
+    patch::Patch,
+    registered::Registered,
     replace,
     state::{Core, CORE, REDIRECT},
     states, transition,
@@ -60,11 +61,18 @@ fn fresh_id(module: Module) -> Result<u32> {
 
 type Refused = (Option<Registered>, Error);
 
-fn enable_registered(registered: Registered) -> Result<(), Refused> {
+fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
     let patch = registered.patch.clone();
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
     if let Err(err) = states::admit(&core, &patch) {
+        return Err((Some(registered), err));
+    }
+    if let Err(err) = if patch.replace {
+        registered.cover(&core.patches)
+    } else {
+        Ok(())
+    } {
         return Err((Some(registered), err));
     }
     let mut resolved = KVec::new();

@@ -9,6 +9,7 @@ pub(crate) mod hooks;
 pub(crate) mod modules;
 pub(crate) mod objects;
 pub(crate) mod patch;
+pub(crate) mod registered;
 pub(crate) mod replace;
 pub(crate) mod state;
 pub(crate) mod states;

@@ -7,7 +7,8 @@ use kernel::{prelude::*, sync::Arc};
 
 use super::{
     objects::{patch, resolve, unpatch},
-    patch::{Patch, Registered},
+    patch::Patch,
+    registered::Registered,
     replace,
     state::{Core, CORE, REDIRECT},
     states, transition,

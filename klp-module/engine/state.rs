@@ -7,13 +7,7 @@ use kernel::{
     sync::{global_lock, Arc},
 };
 
-use super::{
-    departure::Leaving,
-    handler,
-    handler::Table,
-    patch::{Patch, Registered},
-    tasks::Tasks,
-};
+use super::{departure::Leaving, handler, handler::Table, patch::Patch, registered::Registered, tasks::Tasks};
 use crate::{
     kernel_api::{ftrace::Redirect, hooks::Hooks},
     pure::{

@@ -15,7 +15,8 @@ use kernel::{
 
 use super::{
     departure, objects,
-    patch::{Patch, Registered},
+    patch::Patch,
+    registered::Registered,
     replace,
     state::{Core, Motion, CORE, REDIRECT},
     states,
@@ -184,7 +185,11 @@ pub(crate) fn step() -> u32 {
         }
     };
     let unused = core.is_unused();
+    let mut patches = core.patches.iter_mut();
+    let complete = patches.find(|registered| registered.patch.id == patch.id);
+    let originals = complete.map(Registered::take_originals);
     drop(core);
+    drop(originals);
     for registered in gone {
         registered.release();
     }
