@@ -19,7 +19,7 @@ use crate::{
         dir::Event,
         ftrace::Redirect,
         module::Module,
-        thread,
+        task, thread,
     },
     pure::phase::{self, Direction},
 };
@@ -28,6 +28,11 @@ use crate::{
 pub(crate) fn enable(description: Description) -> Result {
     if description.objects().any(|object| !object.has_funcs()) {
         return Err(EINVAL);
+    }
+    if !task::stacks_are_reliable() && !description.immediate() {
+        pr_err!("This kernel doesn't have support for the livepatch consistency model.\n");
+        pr_err!("patch '{}' is not immediate\n", description.module().name());
+        return Err(task::no_consistency());
     }
     description.module().get()?;
     let id = fresh_id(description.module()).inspect_err(|_| description.module().put())?;

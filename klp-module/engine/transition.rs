@@ -160,9 +160,8 @@ pub(crate) fn abandon(core: &mut Core, patch: &Patch) {
 pub(crate) fn step() -> u32 {
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
-    let departure = departure::look(&mut core);
     let Phase::Moving { patch, direction } = core.phase else {
-        return departure;
+        return departure::look(&mut core);
     };
     let Some(patch) = core.patches.iter().find(|registered| registered.patch.id == patch) else {
         return 0;

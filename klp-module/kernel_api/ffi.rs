@@ -107,6 +107,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_symbol_text(address: c_ulong, text: *mut c_char, size: usize) -> usize;
 
     pub(super) fn klp_rs_stack_walk(task: *mut task_struct, frame: FrameFn, cookie: *mut c_void) -> c_int;
+    pub(super) fn klp_rs_stacks_are_reliable() -> bool;
     pub(super) fn klp_rs_with_blocked(task: *mut task_struct, pinned: TaskFn, cookie: *mut c_void) -> bool;
     pub(super) fn klp_rs_each_cpu(running: TaskFn, cookie: *mut c_void);
     pub(super) fn klp_rs_each_task(seen: TaskFn, cookie: *mut c_void);

@@ -52,6 +52,7 @@ size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size);
 typedef bool (*klp_rs_frame_fn)(void *cookie, unsigned long address);
 typedef void (*klp_rs_pinned_fn)(void *cookie, struct task_struct *task);
 int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *cookie);
+bool klp_rs_stacks_are_reliable(void);
 bool klp_rs_with_blocked(struct task_struct *task, klp_rs_pinned_fn pinned, void *cookie);
 void klp_rs_each_cpu(klp_rs_pinned_fn running, void *cookie);
 void klp_rs_each_task(klp_rs_pinned_fn seen, void *cookie);
