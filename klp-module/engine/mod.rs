@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The core itself: patches, their objects, and the transition. Uses the rules of `pure` and the kernel through
-//! `kernel_api`; has no unsafe code. Locks: [`state::REDIRECT`] before [`state::CORE`]; see there.
+//! `kernel_api`; has no unsafe code. Locks: [`state::REDIRECT`] before [`state::CORE`] before
+//! [`states::PREVIOUS`]; see there.
 
 pub(crate) mod departure;
 pub(crate) mod enable;

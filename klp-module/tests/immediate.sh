@@ -40,4 +40,19 @@ wait $late
 check "  until the sleeper has left" unload hold
 leaves bad
 check "agree unloads" unload agree
+
+# Refused late: its first function was never in force.
+original=$(cat /proc/cmdline)
+load twins
+insmod /modules/bad.ko case=immediate_refused 2>/dev/null &
+loading=$!
+i=0 seen=0
+while kill -0 $loading 2>/dev/null; do
+    [ "$(cat /proc/cmdline)" = "$original" ] || seen=$((seen + 1))
+    i=$((i + 1))
+done
+wait $loading
+check "a patch is refused late" logged "klp_rs: failed to enable patch 'bad'"
+check "  nobody entered its immediate function meanwhile ($i asked)" [ $i -gt 5 -a $seen = 0 ]
+check "twins unloads" unload twins
 until_ "klp_rs unloads" 20 rmmod klp_rs
