@@ -22,7 +22,7 @@ struct klp_rs_state *klp_rs_previous_state(unsigned long id);
 
 /* Defined in Rust. Process context. */
 unsigned int klp_rs_transition_step(void);
-int klp_rs_module_coming(struct module *mod);
+int klp_rs_module_coming(struct module *mod, bool can_be_refused);
 void klp_rs_module_going(struct module *mod);
 ssize_t klp_rs_attr_show(const void *owner, unsigned int which);
 int klp_rs_attr_store(const void *owner, unsigned int which, bool value);

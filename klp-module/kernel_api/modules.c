@@ -21,7 +21,7 @@ static int klp_rs_module_event(struct notifier_block *block, unsigned long event
 	int err = 0;
 
 	if (event == MODULE_STATE_COMING || event == MODULE_STATE_LIVE)
-		err = klp_rs_module_coming(data);
+		err = klp_rs_module_coming(data, event == MODULE_STATE_COMING);
 	else if (event == MODULE_STATE_GOING)
 		klp_rs_module_going(data);
 	return notifier_from_errno(err);
