@@ -12,7 +12,7 @@ mod kernel_api;
 mod pure;
 
 use engine::state::REDIRECT;
-use kernel_api::{dir::Root, hooks::Hooks, module::Notices, shadow::Shadows, symbols::Symbols, thread::Thread};
+use kernel_api::{dir::Root, hooks::Hooks, module::Notices, shadow::Shadows, symbols::Symbols, task, thread::Thread};
 
 module! {
     type: KlpRs,
@@ -62,6 +62,9 @@ impl kernel::Module for KlpRs {
         Hooks::find().inspect_err(|_| pr_err!("this kernel lacks a tracepoint that tasks move at\n"))?;
         let symbols =
             Symbols::start().inspect_err(|_| pr_err!("this kernel does not say which symbols have a name\n"))?;
+        if !task::stacks_are_reliable() {
+            pr_warn!("no reliable stacks on this kernel: only immediate patches are accepted\n");
+        }
         let root = Root::start()?;
         let thread = Thread::start()?;
         Ok(Self {

@@ -7,7 +7,8 @@ use kernel::{prelude::*, sync::Arc};
 
 use super::{
     objects,
-    patch::{Patch, Registered},
+    patch::Patch,
+    registered::Registered,
     replace,
     state::{Core, CORE, REDIRECT},
     states, transition,
@@ -18,7 +19,7 @@ use crate::{
         dir::Event,
         ftrace::Redirect,
         module::Module,
-        thread,
+        task, thread,
     },
     pure::phase::{self, Direction},
 };
@@ -27,6 +28,11 @@ use crate::{
 pub(crate) fn enable(description: Description) -> Result {
     if description.objects().any(|object| !object.has_funcs()) {
         return Err(EINVAL);
+    }
+    if !task::stacks_are_reliable() && !description.immediate() {
+        pr_err!("This kernel doesn't have support for the livepatch consistency model.\n");
+        pr_err!("patch '{}' is not immediate\n", description.module().name());
+        return Err(task::no_consistency());
     }
     description.module().get()?;
     let id = fresh_id(description.module()).inspect_err(|_| description.module().put())?;
@@ -60,11 +66,18 @@ fn fresh_id(module: Module) -> Result<u32> {
 
 type Refused = (Option<Registered>, Error);
 
-fn enable_registered(registered: Registered) -> Result<(), Refused> {
+fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
     let patch = registered.patch.clone();
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
     if let Err(err) = states::admit(&core, &patch) {
+        return Err((Some(registered), err));
+    }
+    if let Err(err) = if patch.replace {
+        registered.cover(&core.patches)
+    } else {
+        Ok(())
+    } {
         return Err((Some(registered), err));
     }
     let mut resolved = KVec::new();

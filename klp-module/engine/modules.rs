@@ -7,42 +7,57 @@ use kernel::{prelude::*, sync::Arc};
 
 use super::{
     objects::{patch, resolve, unpatch},
-    patch::{Patch, Registered},
+    patch::Patch,
+    registered::Registered,
     replace,
     state::{Core, CORE, REDIRECT},
     states, transition,
 };
 use crate::kernel_api::{description::Moment, ftrace::Redirect, module::Module};
 
-/// A module is about to run its init, or has run it: patches that wait for it are applied. An error refuses the module.
-pub(crate) fn coming(module: Module) -> Result {
+/// A module is about to run its init, or has run it: patches that wait for it are applied. An error refuses the module, as
+/// long as it `can_be_refused`; one that has run its init stays as it is.
+pub(crate) fn coming(module: Module, can_be_refused: bool) -> Result {
     let redirect = REDIRECT.lock();
     let mut core = CORE.lock();
     let Some(redirect) = redirect.as_ref() else {
         return Ok(());
     };
-    let mut waiting: KVec<(Arc<Patch>, usize)> = KVec::new();
-    for registered in &core.patches {
-        if let Some(index) = registered.patch.object_of(module.name()) {
-            waiting.push((registered.patch.clone(), index), GFP_KERNEL)?;
+    apply_all(&mut core, redirect, module).inspect_err(|_| {
+        if can_be_refused {
+            // The loader does not tell whom refused it that it goes (kernel/notifier.c:notifier_call_chain_robust).
+            revert(&mut core, redirect, module);
         }
-    }
-    for (patch, index) in &waiting {
-        if let Err(err) = apply(&mut core, redirect, patch, *index, module) {
+    })
+}
+
+fn apply_all(core: &mut Core, redirect: &Redirect, module: Module) -> Result {
+    let mut any = false;
+    for place in 0..core.patches.len() {
+        let Some((patch, index)) = object_at(core, place, module) else {
+            continue;
+        };
+        any = true;
+        apply(core, redirect, &patch, index, module).inspect_err(|_| {
             pr_warn!(
                 "patch '{}' failed for module '{}', refusing to load module '{}'\n",
                 &*patch.name,
                 module.name(),
                 module.name()
             );
-            return Err(err);
-        }
+        })?;
     }
     // A transition that replaces has to replace what has just come, too.
     match core.moving_patch() {
-        Some(moving) if !waiting.is_empty() => replace::cover(&mut core, &moving),
+        Some(moving) if any => replace::cover(core, &moving),
         _ => Ok(()),
     }
+}
+
+/// The patch at `place`, and the object of it that is this module, if it has one.
+fn object_at(core: &Core, place: usize, module: Module) -> Option<(Arc<Patch>, usize)> {
+    let patch = &core.patches.get(place)?.patch;
+    Some((patch.clone(), patch.object_of(module.name())?))
 }
 
 fn apply(core: &mut Core, redirect: &Redirect, owner: &Patch, index: usize, module: Module) -> Result {
@@ -95,16 +110,16 @@ pub(crate) fn going(module: Module) {
         registered.release();
         core = CORE.lock();
     }
-    let mut patches: KVec<(Arc<Patch>, usize)> = KVec::new();
-    for registered in &core.patches {
-        if let Some(index) = registered.patch.object_of(module.name()) {
-            if patches.push((registered.patch.clone(), index), GFP_KERNEL).is_err() {
-                pr_err!("no memory to revert patches on unloading module '{}'\n", module.name());
-            }
-        }
-    }
-    for (patch, index) in &patches {
-        let Some(object) = patch.objects.get(*index) else {
+    revert(&mut core, redirect, module);
+}
+
+/// Takes all patches off a module: it goes, or was refused.
+fn revert(core: &mut Core, redirect: &Redirect, module: Module) {
+    for place in 0..core.patches.len() {
+        let Some((patch, index)) = object_at(core, place, module) else {
+            continue;
+        };
+        let Some(object) = patch.objects.get(index) else {
             continue;
         };
         if object.patched.load(Ordering::Relaxed) {
@@ -116,7 +131,7 @@ pub(crate) fn going(module: Module) {
                 &*patch.name,
                 module.name()
             );
-            if let Err(err) = unpatch(&mut core, redirect, patch, Some(*index)) {
+            if let Err(err) = unpatch(core, redirect, &patch, Some(index)) {
                 pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
             }
             object.form.call(Moment::PostUnpatch);

@@ -99,9 +99,12 @@ pub(crate) fn patch(
         return Err(err);
     }
     let before = core.layers.len();
-    let mut published = resolved
-        .iter()
-        .try_for_each(|func| Ok(core.layers.push(func.layer, GFP_KERNEL)?));
+    // Until the transition has begun nobody may be in the functions, because the patch may yet be refused.
+    let begun = core.motion.as_ref().is_none_or(|motion| motion.hooks.is_some());
+    let mut published = resolved.iter().map(|func| func.layer).try_for_each(|layer| {
+        let immediate = layer.immediate && begun;
+        Ok(core.layers.push(Layer { immediate, ..layer }, GFP_KERNEL)?)
+    });
     if published.is_ok() {
         object.patched.store(true, Ordering::Relaxed);
         published = core.publish();
@@ -112,6 +115,18 @@ pub(crate) fn patch(
         redirect.remove(&mut ips)?;
     }
     published
+}
+
+/// The transition begins: from the next table on immediate functions are in force. False when there are none.
+pub(super) fn release_immediate(core: &mut Core, patch: &Patch) -> bool {
+    for layer in core.layers.iter_mut().filter(|layer| layer.patch == patch.id) {
+        let func = patch
+            .objects
+            .get(layer.object as usize)
+            .and_then(|object| object.funcs.get(layer.func as usize));
+        layer.immediate = func.is_some_and(|func| patch.immediate || func.immediate);
+    }
+    patch.has_immediate()
 }
 
 /// The ops could not be registered, so the first function cannot be redirected.

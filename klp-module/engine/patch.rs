@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A registered patch, and what its files in sysfs say and do. How it comes is in enable.rs, how it moves in transition.rs. Invariant: a registered patch holds one reference on its module, given back after the last use of its
-//! description and never when its transition was forced towards unpatched.
+//! A patch, and what its files in sysfs say and do. How it comes is in enable.rs, how it moves in transition.rs. Invariant: a
+//! registered patch holds one reference on its module, given back after the last use of its description, later
+//! (departure.rs) when tasks may still be in its functions, and never when its transition was forced.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::{
     prelude::*,
     str::{CStr, CString},
-    sync::Arc,
 };
 
 use super::{enable, state::CORE, transition};
 use crate::kernel_api::{
     description::{self, Description, Moment},
-    dir::{Attribute, Dir, Event},
+    dir::Attribute,
 };
 
 /// `KSYM_NAME_LEN` of include/linux/kallsyms.h.
@@ -36,8 +36,8 @@ pub(crate) struct Patch {
     pub(crate) replace: bool,
     enabled: AtomicBool,
     in_transition: AtomicBool,
-    /// Its module can never be unloaded.
-    pub(crate) forced: AtomicBool,
+    /// It was forced, or tasks may be in it: whoever lets it go does not give back the reference on its module.
+    pub(crate) stays: AtomicBool,
 }
 
 /// One object.
@@ -64,26 +64,22 @@ pub(crate) struct Func {
     pub(crate) immediate: bool,
 }
 
-/// A patch and its directories.
-pub(crate) struct Registered {
-    /// The patch.
-    pub(crate) patch: Arc<Patch>,
-    dirs: Dirs,
-}
-
-/// Children behind their parents; they leave in the opposite order.
-struct Dirs(KVec<Dir>);
-
-impl Drop for Dirs {
-    fn drop(&mut self) {
-        while self.0.pop().is_some() {}
-    }
-}
-
 impl Object {
     /// As the log calls it.
     pub(crate) fn title(&self) -> &CStr {
         self.name.as_deref().unwrap_or(c"vmlinux")
+    }
+}
+
+impl Func {
+    /// The same function of an object?
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        *self.name == *other.name && self.sympos.max(1) == other.sympos.max(1)
+    }
+
+    /// The name of its directory.
+    pub(super) fn folder(&self) -> Result<CString> {
+        CString::try_from_fmt(fmt!("{},{}", &*self.name, self.sympos.max(1)))
     }
 }
 
@@ -112,17 +108,16 @@ impl Patch {
                     .filter(|name| name.to_bytes().len() < NAME_MAX && func.new != 0)
                     .ok_or(EINVAL)?;
                 let name = CString::try_from(name)?;
-                let is_same = |other: &Func| *other.name == *name && other.sympos.max(1) == func.sympos.max(1) as usize;
-                if funcs.iter().any(is_same) {
-                    pr_err!("function '{}' is described twice\n", &*name);
-                    return Err(EEXIST);
-                }
                 let func = Func {
                     name,
                     new: func.new,
                     sympos: func.sympos as usize,
                     immediate: func.immediate,
                 };
+                if funcs.iter().any(|other| other.is_same(&func)) {
+                    pr_err!("function '{}' is described twice\n", &*func.name);
+                    return Err(EEXIST);
+                }
                 funcs.push(func, GFP_KERNEL)?;
             }
             objects.push(
@@ -144,8 +139,14 @@ impl Patch {
             replace: description.replace(),
             enabled: AtomicBool::new(false),
             in_transition: AtomicBool::new(false),
-            forced: AtomicBool::new(false),
+            stays: AtomicBool::new(false),
         })
+    }
+
+    /// Is any of it without consistency?
+    pub(crate) fn has_immediate(&self) -> bool {
+        let mut funcs = self.objects.iter().flat_map(|object| &object.funcs);
+        self.immediate || funcs.any(|func| func.immediate)
     }
 
     /// Enabled, or on the way there?
@@ -237,55 +238,5 @@ impl Patch {
         }
         transition::force(&mut core, self);
         Ok(())
-    }
-}
-
-impl Registered {
-    /// Makes its directories.
-    pub(super) fn of(patch: Arc<Patch>) -> Result<Self> {
-        let mut dirs = Dirs(KVec::new());
-        let top = Dir::of_patch(&patch)?;
-        let mut below = KVec::new();
-        for (index, object) in patch.objects.iter().enumerate() {
-            let dir = top.of_object(object.title(), &patch, index)?;
-            for func in &object.funcs {
-                let name = CString::try_from_fmt(fmt!("{},{}", &*func.name, func.sympos.max(1)))?;
-                below.push(dir.of_func(&name, &patch)?, GFP_KERNEL)?;
-            }
-            // Its functions must go before it does.
-            dirs.0.push(dir, GFP_KERNEL)?;
-        }
-        let mut all = KVec::new();
-        all.push(top, GFP_KERNEL)?;
-        for dir in core::mem::replace(&mut dirs.0, KVec::new()) {
-            all.push(dir, GFP_KERNEL)?;
-        }
-        for dir in below {
-            all.push(dir, GFP_KERNEL)?;
-        }
-        Ok(Self { patch, dirs: Dirs(all) })
-    }
-
-    /// Tells user space.
-    pub(crate) fn announce(&self, event: Event) {
-        if let Some(top) = self.dirs.0.first() {
-            if let Event::Change = event {
-                top.changed(c"enabled");
-                top.changed(c"transition");
-            }
-            top.announce(event);
-        }
-    }
-
-    /// The end. Without the core's lock: readers of the directories may want it.
-    pub(crate) fn release(self) {
-        let Self { patch, dirs } = self;
-        if let Some(top) = dirs.0.first() {
-            top.announce(Event::Remove);
-        }
-        drop(dirs);
-        if !patch.forced.load(Ordering::Relaxed) {
-            patch.description.module().put();
-        }
     }
 }

@@ -6,11 +6,7 @@
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-use super::{
-    objects::clear_filter,
-    patch::{Patch, Registered},
-    state::Core,
-};
+use super::{objects::clear_filter, patch::Patch, registered::Registered, state::Core};
 use crate::{kernel_api::ftrace::Redirect, pure::func_stack::Layer};
 
 /// A replacing patch brings the original back wherever another patch has a function that it has not.

@@ -7,12 +7,7 @@ use kernel::{
     sync::{global_lock, Arc},
 };
 
-use super::{
-    handler,
-    handler::Table,
-    patch::{Patch, Registered},
-    tasks::Tasks,
-};
+use super::{departure::Leaving, handler, handler::Table, patch::Patch, registered::Registered, tasks::Tasks};
 use crate::{
     kernel_api::{ftrace::Redirect, hooks::Hooks, task_states},
     pure::{
@@ -75,6 +70,8 @@ pub(crate) struct Core {
     pub(crate) phase: Phase,
     /// There is one exactly while the phase is `Moving`.
     pub(crate) motion: Option<Motion>,
+    /// Modules of patches that have gone, while tasks may be in them.
+    pub(crate) leaving: KVec<Leaving>,
     /// What the handler has.
     pub(crate) table: Option<Arc<Table>>,
     last_id: u32,
@@ -87,6 +84,7 @@ impl Core {
             layers: KVec::new(),
             phase: Phase::Idle,
             motion: None,
+            leaving: KVec::new(),
             table: None,
             last_id: 0,
         }
@@ -131,12 +129,23 @@ impl Core {
 
     /// Lets the handler see what is here, and waits until nobody uses what it saw before. Sleeps.
     pub(crate) fn publish(&mut self) -> Result {
+        let table = self.draw()?;
+        self.show(table);
+        Ok(())
+    }
+
+    /// What the handler would see: the part of [`Core::publish`] that can fail.
+    pub(crate) fn draw(&self) -> Result<Option<Arc<Table>>> {
         let table = Table::of(self)?;
-        let table = if table.is_empty() {
+        Ok(if table.is_empty() {
             None
         } else {
             Some(Arc::new(table, GFP_KERNEL)?)
-        };
+        })
+    }
+
+    /// The part that cannot.
+    pub(crate) fn show(&mut self, table: Option<Arc<Table>>) {
         // Readers of the states that end here are told before these go.
         match &self.motion {
             Some(motion) => motion.tasks.show(),
@@ -144,6 +153,5 @@ impl Core {
         }
         self.table = table.clone();
         handler::CURRENT.replace(table);
-        Ok(())
     }
 }

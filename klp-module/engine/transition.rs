@@ -14,8 +14,9 @@ use kernel::{
 };
 
 use super::{
-    objects,
-    patch::{Patch, Registered},
+    departure, objects,
+    patch::Patch,
+    registered::Registered,
     replace,
     state::{Core, Motion, CORE, REDIRECT},
     states,
@@ -66,8 +67,15 @@ pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> R
 
 /// Tasks move from now on. The handler knows.
 pub(crate) fn start(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
+    // Immediate functions come into force with the transition: what cannot fail is last.
+    let table = objects::release_immediate(core, patch)
+        .then(|| core.draw())
+        .transpose()?;
     let motion = core.motion.as_mut().ok_or(EINVAL)?;
     motion.hooks = Some(Hooks::register()?);
+    if let Some(table) = table {
+        core.show(table);
+    }
     pr_notice!("'{}': starting {} transition\n", &*patch.name, direction.as_str());
     trace::transition(&patch.name, Step::Started);
     Ok(())
@@ -114,7 +122,7 @@ pub(crate) fn force(core: &mut Core, patch: &Patch) {
     pr_warn!("forcing remaining tasks to the patched state\n");
     trace::transition(&patch.name, Step::Forced);
     if let Some((_, Direction::Unpatching)) = core.moving() {
-        patch.forced.store(true, Ordering::Relaxed);
+        patch.stays.store(true, Ordering::Relaxed);
     }
     if let Some(motion) = core.motion.as_mut() {
         motion.forced = true;
@@ -157,7 +165,7 @@ pub(crate) fn step() -> u32 {
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
     let Phase::Moving { patch, direction } = core.phase else {
-        return 0;
+        return departure::look(&mut core);
     };
     let Some(patch) = core.patches.iter().find(|registered| registered.patch.id == patch) else {
         return 0;
@@ -180,7 +188,11 @@ pub(crate) fn step() -> u32 {
         }
     };
     let unused = core.is_unused();
+    let mut patches = core.patches.iter_mut();
+    let complete = patches.find(|registered| registered.patch.id == patch.id);
+    let originals = complete.map(Registered::take_originals);
     drop(core);
+    drop(originals);
     for registered in gone {
         registered.release();
     }
@@ -288,6 +300,7 @@ fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
 fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Direction) -> Result<KVec<Registered>> {
     thread::debug(&patch.name, c"completing ", transition_of(direction));
     let patched = patch.patched_objects()?;
+    let calls = departure::calls(core)?;
     if cfg!(any(klp_rs_without = "fork", klp_rs_without = "haste")) {
         // As if the thread lost its CPU: children that are forked now must be where their parents are.
         fsleep(Delta::from_millis(100));
@@ -309,7 +322,7 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     if forced {
         // Somebody may still be in the functions of those that go.
         gone.iter()
-            .for_each(|registered| registered.patch.forced.store(true, Ordering::Relaxed));
+            .for_each(|registered| registered.patch.stays.store(true, Ordering::Relaxed));
     }
     for index in patched {
         let Some(object) = patch.objects.get(index) else {
@@ -337,6 +350,14 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
             // Its room was made above.
             let _ = gone.push(registered, GFP_KERNEL);
         }
+    }
+    if let Some(calls) = calls {
+        for registered in &gone {
+            if !registered.patch.stays.load(Ordering::Relaxed) {
+                departure::delay(core, &registered.patch, &calls);
+            }
+        }
+        thread::wake();
     }
     Ok(gone)
 }

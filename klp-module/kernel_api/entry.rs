@@ -69,8 +69,8 @@ extern "C" fn klp_rs_transition_step() -> c_uint {
 
 /// From the module notifier: before the module's init, and after it.
 #[no_mangle]
-extern "C" fn klp_rs_module_coming(module: *mut module) -> c_int {
-    errno(engine::modules::coming(Module::from_raw(module)))
+extern "C" fn klp_rs_module_coming(module: *mut module, can_be_refused: bool) -> c_int {
+    errno(engine::modules::coming(Module::from_raw(module), can_be_refused))
 }
 
 /// From the module notifier: before the module's text goes.

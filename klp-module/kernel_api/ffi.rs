@@ -130,6 +130,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_symbol_text(address: c_ulong, text: *mut c_char, size: usize) -> usize;
 
     pub(super) fn klp_rs_stack_walk(task: *mut task_struct, frame: FrameFn, cookie: *mut c_void) -> c_int;
+    pub(super) fn klp_rs_stacks_are_reliable() -> bool;
     pub(super) fn klp_rs_with_blocked(task: *mut task_struct, pinned: TaskFn, cookie: *mut c_void) -> bool;
     pub(super) fn klp_rs_each_cpu(running: TaskFn, cookie: *mut c_void);
     pub(super) fn klp_rs_each_task(seen: TaskFn, cookie: *mut c_void);
@@ -167,6 +168,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_module_get(module: *mut module) -> bool;
     pub(super) fn klp_rs_module_put(module: *mut module);
     pub(super) fn klp_rs_module_name(module: *const module) -> *const c_char;
+    pub(super) fn klp_rs_module_text(module: *const module, start: *mut c_ulong, end: *mut c_ulong);
     pub(super) fn klp_rs_module_find(name: *const c_char) -> *mut module;
 
     pub(super) fn klp_rs_shadow_stop();

@@ -22,7 +22,7 @@ struct klp_rs_state *klp_rs_previous_state(unsigned long id);
 
 /* Defined in Rust. Process context. */
 unsigned int klp_rs_transition_step(void);
-int klp_rs_module_coming(struct module *mod);
+int klp_rs_module_coming(struct module *mod, bool can_be_refused);
 void klp_rs_module_going(struct module *mod);
 ssize_t klp_rs_attr_show(const void *owner, unsigned int which);
 int klp_rs_attr_store(const void *owner, unsigned int which, bool value);
@@ -52,6 +52,7 @@ size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size);
 typedef bool (*klp_rs_frame_fn)(void *cookie, unsigned long address);
 typedef void (*klp_rs_pinned_fn)(void *cookie, struct task_struct *task);
 int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *cookie);
+bool klp_rs_stacks_are_reliable(void);
 bool klp_rs_with_blocked(struct task_struct *task, klp_rs_pinned_fn pinned, void *cookie);
 void klp_rs_each_cpu(klp_rs_pinned_fn running, void *cookie);
 void klp_rs_each_task(klp_rs_pinned_fn seen, void *cookie);
@@ -114,6 +115,7 @@ void klp_rs_modules_stop(void);
 bool klp_rs_module_get(struct module *mod);
 void klp_rs_module_put(struct module *mod);
 const char *klp_rs_module_name(const struct module *mod);
+void klp_rs_module_text(const struct module *mod, unsigned long *start, unsigned long *end);
 struct module *klp_rs_module_find(const char *name);
 
 /* shadow.c */

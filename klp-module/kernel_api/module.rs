@@ -37,6 +37,14 @@ impl Module {
         unsafe { CStr::from_char_ptr(ffi::klp_rs_module_name(self.0)) }
     }
 
+    /// Where its code is: the first byte and the first behind it.
+    pub(crate) fn text(self) -> (usize, usize) {
+        let (mut start, mut end) = (0, 0);
+        // SAFETY: Loaded by the type's invariant.
+        unsafe { ffi::klp_rs_module_text(self.0, &mut start, &mut end) };
+        (start as usize, end as usize)
+    }
+
     /// Keeps it loaded until [`Module::put`]; fails when it is on its way out.
     pub(crate) fn get(self) -> Result {
         // SAFETY: Loaded by the type's invariant.

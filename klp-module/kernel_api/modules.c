@@ -21,7 +21,7 @@ static int klp_rs_module_event(struct notifier_block *block, unsigned long event
 	int err = 0;
 
 	if (event == MODULE_STATE_COMING || event == MODULE_STATE_LIVE)
-		err = klp_rs_module_coming(data);
+		err = klp_rs_module_coming(data, event == MODULE_STATE_COMING);
 	else if (event == MODULE_STATE_GOING)
 		klp_rs_module_going(data);
 	return notifier_from_errno(err);
@@ -90,6 +90,12 @@ struct module *klp_rs_module_find(const char *name)
 const char *klp_rs_module_name(const struct module *mod)
 {
 	return mod->name;
+}
+
+void klp_rs_module_text(const struct module *mod, unsigned long *start, unsigned long *end)
+{
+	*start = (unsigned long)mod->mem[MOD_TEXT].base;
+	*end = *start + mod->mem[MOD_TEXT].size;
 }
 
 bool klp_rs_patching_complete(const struct klp_rs_patch *patch)

@@ -13,9 +13,17 @@
 #include <linux/smp.h>
 #include <linux/stop_machine.h>
 #include <linux/wait.h>
-#include <asm/unwind.h>
 
 #include "klp_rs_glue.h"
+
+/* Others may have reliable stacks, but no exported way to walk them. */
+#if defined(CONFIG_X86_64) && defined(CONFIG_HAVE_RELIABLE_STACKTRACE) && !defined(KLP_RS_WITHOUT_UNWINDER)
+#include <asm/unwind.h>
+
+bool klp_rs_stacks_are_reliable(void)
+{
+	return true;
+}
 
 /*
  * The rules of a reliable walk, as arch/x86/kernel/stacktrace.c:arch_stack_walk_reliable has them: it must end at the
@@ -44,6 +52,17 @@ int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *coo
 	}
 	return unwind_error(&state) ? -EINVAL : 0;
 }
+#else
+bool klp_rs_stacks_are_reliable(void)
+{
+	return false;
+}
+
+int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *cookie)
+{
+	return -EINVAL;
+}
+#endif
 
 /*
  * Calls @pinned while @task is blocked and cannot be woken; false, without a call, when it runs or waits to run. A wake-up

@@ -165,6 +165,17 @@ pub(crate) fn sweep<F: FnMut(Still<'_>) + Send>(mut still: F) {
     unsafe { ffi::klp_rs_sweep(with_still::<F>, (&raw mut still).cast()) };
 }
 
+/// Can this kernel say for sure what is on the stack of a task? Otherwise every walk is unreliable.
+pub(crate) fn stacks_are_reliable() -> bool {
+    // SAFETY: Needs nothing of its caller.
+    unsafe { ffi::klp_rs_stacks_are_reliable() }
+}
+
+/// The errno of what needs reliable stacks where there are none.
+pub(crate) fn no_consistency() -> Error {
+    Error::from_errno(-(kernel::bindings::ENOSYS as i32))
+}
+
 /// How many threads there are now.
 pub(crate) fn count() -> usize {
     // SAFETY: Needs nothing of its caller.

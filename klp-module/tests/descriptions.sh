@@ -101,6 +101,21 @@ check "  with the reason (was: $said)" [ "${said#*Invalid argument}" != "$said" 
 check "  and words" logged "klp_rs: patch 'bad' failed for module 'twins', refusing to load module 'twins'"
 leaves bad
 
+# Refused by the second of two patches: the first lets go of it, too.
+check "a patch that fits the module loads" load bad "case=named object=twins func=twin sympos=1"
+until_ "  complete without it" 50 is $K/bad/transition 0
+check "one that does not comes on top" load bad_next "case=named object=twins func=twin sympos=3"
+until_ "  complete without it" 50 is $K/bad_next/transition 0
+said=$(refusal /modules/twins.ko)
+check "  and refuses the module (was: $said)" [ "${said#*Invalid argument}" != "$said" ]
+check "  the first patch had it, and not any more" logged "klp_rs: reverting patch 'bad' on unloading module 'twins'"
+check "  which shows" is $K/bad/twins/patched 0
+leaves bad_next
+check "without the other the module comes" load twins
+check "  patched" is $P/a 0
+check "  and goes" unload twins
+leaves bad
+
 # Not asked of the other core: it would print a trace, or break.
 # The module loader makes EBUSY of EEXIST.
 for case in "samefunc:resource busy" "sameobject:resource busy" "fails:Input/output error"; do

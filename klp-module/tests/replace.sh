@@ -23,6 +23,8 @@ check "one that has none of its functions replaces it" load hold replace=1
 until_ "  complete" 50 is $K/hold/transition 0
 until_ "  the other has gone" 20 gone $K/agree_v3
 check "  the originals are back" [ "$(version)" = 1 ]
+check "  and need no folder" [ "$(ls $K/hold/agree)" = "agree_hold,1
+patched" ]
 check "  its module unloads" unload agree_v3
 load cmdline_c
 until_ "another comes on top" 50 is $K/cmdline_c/transition 0
@@ -50,6 +52,9 @@ load hold replace=1
 usleep 200000
 check "a replacing transition lasts" is $K/hold/transition 1
 check "  a task that has moved has the original" [ "$(version)" = 1 ]
+check "  which has a folder, of an object of its own" [ -d "$K/hold/agree/agree_caller,1" ]
+check "  and of another" [ -d "$K/hold/vmlinux/cmdline_proc_show,1" ]
+check "  which is patched" is $K/hold/vmlinux/patched 1
 write 0 $K/hold/enabled
 until_ "  turned round it goes" 50 gone $K/hold
 check "  the replaced patch is still there" is $K/agree_v2/enabled 1

@@ -8,6 +8,7 @@
 #[allow(dead_code, reason = "the engine uses what the tests do not need")]
 mod pure;
 
+mod abi;
 mod backoff;
 mod func_stack;
 mod model;

@@ -5,6 +5,7 @@
  *
  * case=named: the function object:func (no object: the kernel's) in position sympos, to be replaced by one that returns 0.
  */
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/string.h>
 
@@ -22,6 +23,14 @@ static noinline int replacement(void)
 {
 	return 0;
 }
+
+#ifdef KLP_RS_H
+static int refuse_late(struct klp_object *obj)
+{
+	msleep(500);
+	return -EIO;
+}
+#endif
 
 static char long_name[600];
 static struct klp_func funcs[3] = { { .old_name = "cmdline_proc_show", .new_func = replacement }, {}, {} };
@@ -72,6 +81,13 @@ static int __init bad_init(void)
 #ifdef KLP_RS_H
 	} else if (!strcmp(which, "immediate")) {
 		patch.immediate = true;
+	} else if (!strcmp(which, "immediate_refused")) {
+		/* The kernel's function first, then an object that says no after a while. */
+		patch.immediate = true;
+		objs[1] = (struct klp_object){ .name = "twins", .funcs = &funcs[1], .callbacks.pre_patch = refuse_late };
+	} else if (!strcmp(which, "immediate_replace")) {
+		patch.immediate = true;
+		patch.replace = true;
 #endif
 	}
 	err = klp_enable_patch(&patch);

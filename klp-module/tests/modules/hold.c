@@ -58,6 +58,9 @@ module_param_cb(complete, &complete_ops, NULL, 0444);
 /* Then the functions of other patches that it does not have go back to the originals. */
 module_param_named(replace, patch.replace, bool, 0444);
 
+/* Then tasks may be in either version, and stay there. */
+module_param_named(immediate, funcs[0].immediate, bool, 0444);
+
 static int __init hold_init(void)
 {
 	return klp_rs_enable_patch(&patch);

@@ -79,7 +79,7 @@ impl Patch {
 
     /// Writes `force`.
     pub fn force(&self) -> Result<()> {
-        let file = self.folder.join("force");
+        let file = self.folder().join("force");
         fs::write(&file, "1").with_context(|| format!("echo 1 > {}", file.display()))
     }
 
