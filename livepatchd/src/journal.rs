@@ -290,6 +290,7 @@ fn tell_nudge(blocker: &Blocker, result: &Result<(), String>) {
             LIVEPATCH_PID = seen.tgid,
             LIVEPATCH_TID = seen.key.tid,
             LIVEPATCH_COMM = seen.comm,
+            LIVEPATCH_REASON = %blocker.reason,
             LIVEPATCH_FUNCTION = blocker.function,
             LIVEPATCH_UNIT = seen.unit,
             "{patch}: {who}; nudged"

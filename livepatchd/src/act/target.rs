@@ -92,11 +92,14 @@ impl Target {
         same.then_some(Glimpse { stat, status }).ok_or(Gone)
     }
 
-    /// Whether the kernel shows that it has yet to move in this direction. A task in no transition, one whose state
-    /// cannot be read, and one of a core that shows none is not known to wait for anything.
+    /// Whether the kernel shows that it has yet to move in this direction. A task in no transition and one whose state
+    /// cannot be read are not known to wait for anything. A core that shows nothing in `/proc` is asked in a scan only,
+    /// and none but a fresh one leads here.
     pub(super) fn is_pending(&self, places: &Places, core: Core, direction: Direction) -> bool {
-        let file = places.patch_state(core, self.tgid, self.key.tid);
-        let text = file.and_then(|file| fs::read_to_string(file).ok());
+        let Some(file) = places.patch_state(core, self.tgid, self.key.tid) else {
+            return true;
+        };
+        let text = fs::read_to_string(file).ok();
         let state = text.and_then(|text| text.trim().parse::<i32>().ok());
         // neither idle (-1) nor there
         state.is_some_and(|state| state >= 0 && state != i32::from(direction.enabled()))

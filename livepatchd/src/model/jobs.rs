@@ -95,7 +95,7 @@ impl Model {
         let jobs = self.jobs.values_mut();
         for job in jobs.filter(|j| j.phase == JobPhase::Unloading && j.patch == *patch) {
             job.verdict.get_or_insert(JobResult::Failed);
-            job.error.get_or_insert_with(|| why.clone());
+            job.error = Some(why.clone().after(job.error.take()));
         }
     }
 
@@ -136,8 +136,11 @@ impl Model {
                 }
                 (JobPhase::Unloading, _) => {
                     let (patch, seconds) = (&job.patch, UNLOAD_TIME);
-                    let why = format!("{patch} is disabled, but its module was not unloaded within {seconds}");
-                    let why = timeout(why).filter(|_| job.error.is_none());
+                    let why = format!(
+                        "{patch} is disabled, but its module was not unloaded within {seconds}: a task may run in the \
+                         functions that it patched; later try: livepatchctl revert {patch}"
+                    );
+                    let why = timeout(why).map(|why| why.after(job.error.take()));
                     changes.push(job.end(job.verdict.unwrap_or(JobResult::Failed), why));
                 }
             }

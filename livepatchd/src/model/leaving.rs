@@ -67,8 +67,8 @@ impl Model {
             }
             Ok(false) => {
                 let why = format!(
-                    "{patch} is no longer in use as a patch, but its module is still referenced; see \
-                     /sys/module/{patch}/refcnt"
+                    "{patch} is no longer in use as a patch, but its module is still referenced: a task may \
+                     run in it; later try: livepatchctl revert {patch}"
                 );
                 self.module_stays(patch, Refusal::new(ErrorName::Busy, why))
             }

@@ -78,4 +78,13 @@ impl Refusal {
             message: message.into(),
         }
     }
+
+    /// This one, which came after another: the first has the name, and both are told.
+    #[must_use]
+    pub fn after(self, first: Option<Self>) -> Self {
+        match first {
+            Some(first) => Self::new(first.name, format!("{first}; {self}")),
+            None => self,
+        }
+    }
 }

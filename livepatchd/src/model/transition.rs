@@ -227,6 +227,10 @@ impl Transition {
         self.nudge_now.remove(&key);
         let nudges = self.nudges.entry(key).or_default();
         *nudges = nudges.and(now, sent);
+        if sent {
+            // the line of a nudge names it and says why: its move is worth a line too
+            self.told.entry(key).or_default();
+        }
         let Some(blocker) = self.blockers.get_mut(&key) else {
             return begun.map(|b| Blocker { nudges: *nudges, ..b });
         };

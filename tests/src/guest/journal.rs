@@ -69,7 +69,7 @@ impl Journal {
         Ok(nudged)
     }
 
-    /// What the daemon first told of a thread that holds a transition back.
+    /// What the daemon first told of a thread that holds a transition back: that it does, or that it was nudged.
     pub fn blocker(&self, task: Task) -> Result<Entry> {
         let (entries, tid) = (self.of_unit("livepatchd")?, task.tid.to_string());
         let about =

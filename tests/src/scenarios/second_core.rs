@@ -176,8 +176,38 @@ fn kthread(guest: &Guest) -> Result<()> {
 
 fn spinning(guest: &Guest) -> Result<()> {
     begin(guest)?;
-    let (_reader, task) = guest.stuck_reader(Queue::Spin, 0)?;
-    told_and_reversed(guest, "rs_spin", Queue::Spin, task, ["user", "running", "not nudged"])
+    let (mut reader, task) = guest.stuck_reader(Queue::Spin, 0)?;
+    let file = guest.module("rs_spin").file();
+    let apply = guest.ctl().call(["apply", "--json", "--timeout", "3s", &file]);
+    let running = |blocker: &Value| blocker["tid"] == task.tid && blocker["reason"] == "running";
+    let (applied, blocker) = apply
+        .within(6 * SOON)
+        .during(|| guest.ctl().wait_for_blocker("rs_spin", SOON, running))?;
+    guest.note(&blocker.to_string());
+    ensure!(
+        blocker["action"]
+            .as_str()
+            .is_some_and(|told| told.contains("not nudged")),
+        "{blocker}"
+    );
+    ensure!(
+        applied.code == 3 && applied.stdout.contains("\"timeout\""),
+        "{applied:?}"
+    );
+    ensure!(!guest.patch("rs_spin").exists(), "rs_spin is still there");
+    // Tasks-RCU waits for a voluntary switch, so while it spins the module may stay: that is told, with the way out.
+    if guest.module("rs_spin").loaded() {
+        ensure!(applied.stdout.contains("livepatchctl revert rs_spin"), "{applied:?}");
+    }
+    guest.target().release(Queue::Spin)?;
+    reader.wait_ended(SOON)?;
+    wait::until(3 * SOON, "the module to be unloaded", || {
+        if guest.module("rs_spin").loaded() {
+            guest.ctl().call(["revert", "rs_spin"]).run()?;
+        }
+        Ok(!guest.module("rs_spin").loaded())
+    })
+    .map(drop)
 }
 
 /// The published states say of each task where it is: a reader that took them for something else would find all or none.
