@@ -84,7 +84,10 @@ fn a_block_that_is_full_says_so_while_others_have_room() {
     let set = TaskSet::new(&slots);
     let home = |task: usize| (address(task) >> 6).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20 & 1023;
     let crowd: Vec<_> = (0..).filter(|&task| home(task) < 64).take(65).collect();
-    let refused: Vec<_> = crowd.iter().filter(|&&task| set.insert(address(task)).is_err()).collect();
+    let refused: Vec<_> = crowd
+        .iter()
+        .filter(|&&task| set.insert(address(task)).is_err())
+        .collect();
     assert_eq!(refused, [&crowd[64]]);
     assert!(slots[64..].iter().all(|slot| slot.load(Ordering::Relaxed) == 0));
 }

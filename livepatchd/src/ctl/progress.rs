@@ -118,6 +118,10 @@ impl Bar {
     fn show(&mut self, job: &JobView, blockers: &[BlockerView]) {
         let (total, moved) = (u64::from(job.total), u64::from(job.total.saturating_sub(job.pending)));
         say(&self.tasks, text::clean(&format!("{}: {}", job.patch, doing(job))));
+        // first, because the bar is drawn whenever one of these changes
+        if self.tasks.position() != moved {
+            self.tasks.set_position(moved);
+        }
         if self.tasks.length() != Some(total) {
             let style = if total == 0 {
                 style(UNCOUNTED)
@@ -126,9 +130,6 @@ impl Bar {
             };
             self.tasks.set_style(style);
             self.tasks.set_length(total);
-        }
-        if self.tasks.position() != moved {
-            self.tasks.set_position(moved);
         }
         let mut lines: Vec<String> = blockers.iter().take(SHOWN).map(text::blocker).collect();
         if blockers.len() > SHOWN {
