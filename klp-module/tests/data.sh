@@ -19,10 +19,10 @@ until_ "  and its transition ends" 50 is $K/data/transition 0
 check "callbacks know its state" logged "data: pre_patch: own 2, previous -1"
 
 # A state that is there.
-check "a lower version is refused" [ "$(refusal /modules/data_next.ko first=1)" = "Invalid argument" ]
+check "a lower version is refused" [ "$(refusal /modules/data_next.ko first=1)" = "Invalid parameters" ]
 check "  with a word" logged "klp_rs: Livepatch patch (data_next) is not compatible with the already installed livepatches."
 check "  and leaves nothing" gone $K/data_next
-check "a replacing patch that does not know it is refused" [ "$(refusal /modules/data_next.ko "second=1 replace=1")" = "Invalid argument" ]
+check "a replacing patch that does not know it is refused" [ "$(refusal /modules/data_next.ko second=1 replace=1)" = "Invalid parameters" ]
 check "  and calls no callback" sh -c '! dmesg | grep -q "data_next: pre_patch"'
 check "another that does not know it comes on top" load data_next second=1
 until_ "  complete" 50 is $K/data_next/transition 0
@@ -33,7 +33,7 @@ until_ "  complete" 50 is $K/data_next/transition 0
 check "  before and after" logged "data_next: post_patch: own 2, previous 2"
 leaves data_next
 check "  and as it goes" logged "data_next: post_unpatch: own 2, previous 2"
-check "a callback that fails knows what was before" [ "$(refusal /modules/data_next.ko "first=4 fail=-5")" = "Input/output error" ]
+check "a callback that fails knows what was before" [ "$(refusal /modules/data_next.ko first=4 fail=-5)" = "Input/output error" ]
 check "  too" logged "data_next: pre_patch: own 4, previous 2"
 check "a higher version replaces it" load data_next "first=3 replace=1"
 until_ "  complete" 50 is $K/data_next/transition 0

@@ -9,7 +9,7 @@ load klp_rs
 # Enables a description; the errno's text in $said, the conversation in the log in $log. answer MODULE PREFIX ARGUMENTS FOLDER
 answer() {
     dmesg -c >/dev/null
-    said=$(refusal "/modules/$1.ko" "$3")
+    said=$(refusal "/modules/$1.ko" $3)
     if [ "$said" = loaded ]; then
         i=0
         until is "/sys/kernel/$4/$1/transition" 0 || [ $i -ge 100 ]; do usleep 100000; i=$((i + 1)); done
@@ -39,19 +39,19 @@ expect() {
     clear_ bad_klp /sys/kernel/livepatch/bad_klp
 }
 
-expect "Invalid argument" "symbol 'no_function_has_this_name' not found in symbol table" "case=missing"
-expect "Invalid argument" "failed to find location for function 'argv_split'" "case=notrace"
-expect "Invalid argument" "" "case=nonew"
-expect "Invalid argument" "" "case=noname"
-expect "Invalid argument" "" "case=longname"
-expect "Invalid argument" "" "case=longobject"
-expect "Invalid argument" "" "case=nofuncs"
-expect "Invalid argument" "" "case=noobjs"
-expect "Invalid argument" "" "case=nomod"
-expect "Invalid argument" "" "case=null"
-# ENOENT, in the words of insmod.
-expect "unknown symbol in module" "kallsyms size lookup failed for 'cmdline_proc_show' replacement" "case=foreign"
-expect "Invalid argument" "symbol position 7 for symbol 'cmdline_proc_show' in object 'vmlinux' not found" \
+expect "Invalid parameters" "symbol 'no_function_has_this_name' not found in symbol table" "case=missing"
+expect "Invalid parameters" "failed to find location for function 'argv_split'" "case=notrace"
+expect "Invalid parameters" "" "case=nonew"
+expect "Invalid parameters" "" "case=noname"
+expect "Invalid parameters" "" "case=longname"
+expect "Invalid parameters" "" "case=longobject"
+expect "Invalid parameters" "" "case=nofuncs"
+expect "Invalid parameters" "" "case=noobjs"
+expect "Invalid parameters" "" "case=nomod"
+expect "Invalid parameters" "" "case=null"
+# EINVAL and ENOENT are in the words of insmod.
+expect "Unknown symbol in module" "kallsyms size lookup failed for 'cmdline_proc_show' replacement" "case=foreign"
+expect "Invalid parameters" "symbol position 7 for symbol 'cmdline_proc_show' in object 'vmlinux' not found" \
     "case=named func=cmdline_proc_show sympos=7"
 expect loaded "'bad': patching complete" "case=absent"
 expect loaded "enabling patch 'bad'" "case=named func=cmdline_proc_show sympos=1"
@@ -59,15 +59,15 @@ expect loaded "enabling patch 'bad'" "case=named func=cmdline_proc_show sympos=1
 # A name that the kernel has more than once.
 several=$(awk '$2 ~ /[tT]/ && NF == 3 { n[$3]++ } END { print n["state_show"] }' /proc/kallsyms)
 echo "     state_show: $several"
-expect "Invalid argument" "symbol position $((several + 1)) for symbol 'state_show' in object 'vmlinux' not found" \
+expect "Invalid parameters" "symbol position $((several + 1)) for symbol 'state_show' in object 'vmlinux' not found" \
     "case=named func=state_show sympos=$((several + 1))"
 answer bad klp_rs "case=named func=state_show" klp_rs
-check "a name that is not unique is refused" [ "${said#*Invalid argument}" != "$said" ]
+check "a name that is not unique is refused" [ "${said#*Invalid parameters}" != "$said" ]
 check "  by name" [ "$log" = "unresolvable ambiguity for symbol 'state_show' in object 'vmlinux'" ]
 state=$(cat /sys/power/state)
 changed=0 position=1
 while [ $position -le $several ]; do
-    refusal /modules/bad.ko case=named func=state_show sympos=$position >/tmp/said
+    refusal /modules/bad.ko case=named func=state_show sympos=$position >"$T/said"
     until_ "state_show,$position is patched" 50 is $K/bad/transition 0
     check "  and says which" [ -d "$K/bad/vmlinux/state_show,$position" ]
     [ "$(cat /sys/power/state)" = "$state" ] || changed=$((changed + 1))
@@ -81,9 +81,9 @@ check "  which is as it was" [ "$(cat /sys/power/state)" = "$state" ]
 P=/sys/module/twins/parameters
 load twins
 answer bad klp_rs "case=named object=twins func=twin" klp_rs
-check "in a module a name that is not unique is refused" [ "${said#*Invalid argument}" != "$said" ]
+check "in a module a name that is not unique is refused" [ "${said#*Invalid parameters}" != "$said" ]
 check "  by name" [ "$log" = "unresolvable ambiguity for symbol 'twin' in object 'twins'" ]
-expect "Invalid argument" "symbol position 3 for symbol 'twin' in object 'twins' not found" "case=named object=twins func=twin sympos=3"
+expect "Invalid parameters" "symbol position 3 for symbol 'twin' in object 'twins' not found" "case=named object=twins func=twin sympos=3"
 check "the first of two loads" load bad "case=named object=twins func=twin sympos=1"
 until_ "  complete" 50 is $K/bad/transition 0
 check "  it is the first" sh -c "[ \$(cat $P/a)\$(cat $P/b) = 02 ]"
@@ -97,7 +97,7 @@ check "both are as they were" sh -c "[ \$(cat $P/a)\$(cat $P/b) = 12 ]"
 check "a module that fits no position is refused by its patch" sh -c "rmmod twins; insmod /modules/bad.ko case=named object=twins func=twin sympos=3"
 until_ "  which is complete without it" 50 is $K/bad/transition 0
 said=$(refusal /modules/twins.ko)
-check "  with the reason (was: $said)" [ "${said#*Invalid argument}" != "$said" ]
+check "  with the reason (was: $said)" [ "${said#*Invalid parameters}" != "$said" ]
 check "  and words" logged "klp_rs: patch 'bad' failed for module 'twins', refusing to load module 'twins'"
 leaves bad
 
@@ -107,7 +107,7 @@ until_ "  complete without it" 50 is $K/bad/transition 0
 check "one that does not comes on top" load bad_next "case=named object=twins func=twin sympos=3"
 until_ "  complete without it" 50 is $K/bad_next/transition 0
 said=$(refusal /modules/twins.ko)
-check "  and refuses the module (was: $said)" [ "${said#*Invalid argument}" != "$said" ]
+check "  and refuses the module (was: $said)" [ "${said#*Invalid parameters}" != "$said" ]
 check "  the first patch had it, and not any more" logged "klp_rs: reverting patch 'bad' on unloading module 'twins'"
 check "  which shows" is $K/bad/twins/patched 0
 leaves bad_next

@@ -71,7 +71,7 @@ check "  in force" is /proc/cmdline "patched, cumulatively"
 check "  it took over" logged "cumulative_rs: took over 42 of version 1"
 until_ "  the other has gone" 20 gone $K/callbacks_rs
 check "  and unloads" unload callbacks_rs
-check "an older one is refused" [ "$(refusal /modules/callbacks_rs.ko)" = "Invalid argument" ]
+check "an older one is refused" [ "$(refusal /modules/callbacks_rs.ko)" = "Invalid parameters" ]
 leaves cumulative_rs
 check "  it put back what it took over" logged "cumulative_rs: put back 42"
 check "the original is back" is /proc/cmdline "$original"

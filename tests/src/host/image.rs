@@ -168,6 +168,8 @@ pub(super) fn assemble(image: &Path, kernel: &Kernel, installed: Option<&Path>, 
     if let Some(klp_rs) = &kernel.klp_rs {
         take_along(&mut archive, klp_rs, PROGRAMS)?;
         take_along(&mut archive, &workspace().join("klp-module/tests"), KLP_RS_TESTS)?;
+        let selftests = format!("{KLP_RS_TESTS}/selftests");
+        take_along(&mut archive, &klp_rs.join("selftests"), &selftests)?;
         archive.symlink("modules", SAMPLES)?;
     }
     let (name, unit) = match plan.purpose {

@@ -33,6 +33,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         cycles,
     )
     .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: wrong descriptions are refused, in the words of the kernel's core",
+        descriptions,
+    )
+    .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: patches without consistency wait for nobody, and their modules for whoever is inside",
+        immediate,
+    ),
+    Scenario::anchor("klp_rs: every sample comes, is in force and goes", samples).within_secs(120),
+    Scenario::anchor("klp_rs: system states and shadow variables", data).within_secs(120),
+    Scenario::anchor("klp_rs: the kernel's own sample patches run unmodified", compat).within_secs(120),
+    Scenario::anchor("klp_rs: the kernel's own livepatch selftests pass", selftests).within_secs(240),
 ];
 
 /// What cannot be undone.
@@ -97,6 +110,30 @@ fn storm(guest: &Guest) -> Result<()> {
 
 fn cycles(guest: &Guest) -> Result<()> {
     script(guest, &["cycles", "50"])
+}
+
+fn descriptions(guest: &Guest) -> Result<()> {
+    script(guest, &["descriptions"])
+}
+
+fn immediate(guest: &Guest) -> Result<()> {
+    script(guest, &["immediate"])
+}
+
+fn samples(guest: &Guest) -> Result<()> {
+    script(guest, &["samples"])
+}
+
+fn data(guest: &Guest) -> Result<()> {
+    script(guest, &["data"])
+}
+
+fn compat(guest: &Guest) -> Result<()> {
+    script(guest, &["compat"])
+}
+
+fn selftests(guest: &Guest) -> Result<()> {
+    script(guest, &["selftests"])
 }
 
 fn force(guest: &Guest) -> Result<()> {
