@@ -85,7 +85,8 @@ struct klp_rs_task_states {
 	struct klp_rs_task_segment segments[KLP_RS_TASK_SEGMENTS];
 };
 void klp_rs_task_states_publish(const struct klp_rs_task_states *states);
-extern const struct kobj_attribute klp_rs_task_states_attr;
+int klp_rs_task_states_start(void);
+void klp_rs_task_states_stop(void);
 
 /* trace.c */
 void klp_rs_trace_transition(const char *patch, unsigned int what);

@@ -136,7 +136,7 @@ int klp_rs_sysfs_start(void)
 	klp_rs_kset = kset_create_and_add("klp_rs", NULL, kernel_kobj);
 	if (!klp_rs_kset)
 		return -ENOMEM;
-	err = sysfs_create_file(&klp_rs_kset->kobj, &klp_rs_task_states_attr.attr);
+	err = klp_rs_task_states_start();
 	if (err)
 		kset_unregister(klp_rs_kset);
 	return err;
@@ -144,6 +144,7 @@ int klp_rs_sysfs_start(void)
 
 void klp_rs_sysfs_stop(void)
 {
+	klp_rs_task_states_stop();
 	kset_unregister(klp_rs_kset);
 	wait_event(klp_rs_dirs_gone, !atomic_read(&klp_rs_dirs));
 }

@@ -5,7 +5,7 @@
  * of slots is freed the sequence has changed.
  */
 #include <linux/build_bug.h>
-#include <linux/kobject.h>
+#include <linux/module.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
@@ -40,9 +40,20 @@ void klp_rs_task_states_publish(const struct klp_rs_task_states *states)
 }
 
 /* For administrators only: it is an address of the kernel. */
-static ssize_t task_states_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
+static ssize_t task_states_show(const struct module_attribute *attr, struct module_kobject *module, char *page)
 {
 	return sysfs_emit(page, "%u %px\n", KLP_RS_TASK_STATES_VERSION, &klp_rs_task_states);
 }
 
-const struct kobj_attribute klp_rs_task_states_attr = __ATTR(task_states, 0400, task_states_show, NULL);
+static const struct module_attribute task_states = __ATTR(task_states, 0400, task_states_show, NULL);
+
+/* In the folder of the module: the core's own holds patches and nothing else. */
+int klp_rs_task_states_start(void)
+{
+	return sysfs_create_file(&THIS_MODULE->mkobj.kobj, &task_states.attr);
+}
+
+void klp_rs_task_states_stop(void)
+{
+	sysfs_remove_file(&THIS_MODULE->mkobj.kobj, &task_states.attr);
+}

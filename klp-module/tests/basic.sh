@@ -3,7 +3,8 @@
 # The life of one patch: loaded, in force, disabled, unloaded.
 
 check "klp_rs loads" load klp_rs
-check "its folder in sysfs is there, and no patch in it" sh -c '[ -d /sys/kernel/klp_rs ] && [ -z "$(find /sys/kernel/klp_rs -mindepth 1 -type d)" ]'
+check "its folder in sysfs is there and empty" sh -c '[ -d /sys/kernel/klp_rs ] && [ -z "$(ls /sys/kernel/klp_rs)" ]'
+check "the module's own folder tells where task states are" grep -q "^1 ffffffff" /sys/module/klp_rs/task_states
 check "it unloads" rmmod klp_rs
 check "and leaves nothing in sysfs" gone $K
 check "it loads again" load klp_rs

@@ -7,7 +7,7 @@ use std::{fs, io, num::NonZeroU64, path::PathBuf};
 
 use livepatch_common::states::VERSION;
 
-use crate::model::{patch::Core, place::Places};
+use crate::model::place::Places;
 
 /// Why the place is not known.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum Unpublished {
 
 /// The address of the published structure.
 pub fn task_states(places: &Places) -> Result<NonZeroU64, Unpublished> {
-    let path = places.core(Core::KlpRs).join("task_states");
+    let path = places.module("klp_rs").join("task_states");
     let text = fs::read_to_string(&path).map_err(|why| Unpublished::File { path, why })?;
     parse(&text).ok_or_else(|| Unpublished::Version(text.trim().to_owned()))
 }
