@@ -4,10 +4,10 @@
 
 use livepatch_common::{kernel::PATCH_STATE_IDLE, offset::Offset, task::known};
 
-use crate::{
-    task_fields::{Task, read},
-    task_states,
-};
+use crate::{offsets, task_fields::Task, task_states};
+
+/// `int patch_state` (`include/linux/sched.h: task_struct`).
+const SIZE: u32 = 4;
 
 /// The patch state of a task, and its bit of the `known` mask; zero and zero if it cannot be known. `states` says where
 /// `klp_rs` publishes; zero for the kernel's own core.
@@ -16,17 +16,13 @@ pub(crate) fn of(task: Task, states: u64) -> (i32, u32) {
     if states != 0 {
         return task_states::of(task, states);
     }
-    let mut state = 0;
-    // SAFETY: a local variable
-    let known = unsafe {
-        read(
-            &raw mut state,
-            task.address(),
-            Offset::TaskPatchState,
-            known::PATCH_STATE,
-        )
+    let Some((offset, SIZE)) = offsets::of(Offset::TaskPatchState) else {
+        return (0, 0);
     };
-    (state, known)
+    // The one read that every task of the system costs, so no helper is called for it.
+    // SAFETY: to the verifier this is the context's task plus a constant, and it checks both against the kernel's types
+    let state = unsafe { task.address().wrapping_add(offset).cast::<i32>().read() };
+    (state, known::PATCH_STATE)
 }
 
 /// Whether a transition to `target` still waits for a task in this state.

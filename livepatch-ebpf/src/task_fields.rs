@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reads the fields of a task into a record.
 //!
-//! Every read goes through `bpf_probe_read_kernel`, which fails on a bad address and then leaves zeros: a task may exit
-//! between two reads. No branches: a read answers with its bit of the `known` mask or with zero, and a null pointer is
-//! just an address that cannot be read, so the verifier has one path to follow, not one per field and outcome.
+//! Every read but that of the patch state goes through `bpf_probe_read_kernel`, which fails on a bad address and then
+//! leaves zeros: a task may exit between two reads. No branches: a read answers with its bit of the `known` mask or with
+//! zero, and a null pointer is just an address that cannot be read, so the verifier has one path to follow, not one per
+//! field and outcome.
 
 use aya_ebpf::{cty::c_void, helpers::generated::bpf_probe_read_kernel};
 use livepatch_common::{
