@@ -63,22 +63,24 @@ struct IterTask {
 extern "C" fn task_iter(ctx: *mut IterTask) -> i32 {
     // SAFETY: the kernel passes a valid context; the verifier checks each of these loads
     let (seq, visited, task) = unsafe { ((*(*ctx).meta).seq, (*(*ctx).meta).seq_num, (*ctx).task) };
-    let (Some(request), Some(record), Some(emitted)) =
-        (REQUEST.get_ptr(0), SCRATCH.get_ptr_mut(0), EMITTED.get_ptr_mut(0))
-    else {
+    // each task of the system costs what is done for all, so the other maps are looked up where they are needed
+    let Some(request) = REQUEST.get_ptr(0) else {
         return 0;
     };
-    if task.is_null() {
-        // SAFETY: pointers to the values of maps
-        unsafe { end(seq, visited + 1, *emitted) };
-        return 0;
-    }
-    if visited == 0 {
+    if visited == 0 || task.is_null() {
+        let Some(emitted) = EMITTED.get_ptr_mut(0) else {
+            return 0;
+        };
+        if task.is_null() {
+            // SAFETY: a pointer to the value of a map
+            unsafe { end(seq, visited + 1, *emitted) };
+            return 0;
+        }
         // SAFETY: a pointer to the value of a map
         unsafe { *emitted = 0 };
     }
-    // SAFETY: pointers to the values of maps, a task that is not null
-    unsafe { visit(seq, task, request, record, emitted) };
+    // SAFETY: a pointer to the value of a map, a task that is not null
+    unsafe { visit(seq, task, request) };
     0
 }
 
@@ -86,15 +88,9 @@ extern "C" fn task_iter(ctx: *mut IterTask) -> i32 {
 ///
 /// # Safety
 ///
-/// `task` must be the context's task, the other pointers values of maps.
+/// `task` must be the context's task, the request the value of a map.
 #[inline(always)]
-unsafe fn visit(
-    seq: *mut seq_file,
-    task: *mut task_struct,
-    request: *const ScanRequest,
-    record: *mut TaskRecord,
-    emitted: *mut u64,
-) {
+unsafe fn visit(seq: *mut seq_file, task: *mut task_struct, request: *const ScanRequest) {
     let Some(fields) = Task::new(task.cast_const().cast()) else {
         return;
     };
@@ -104,6 +100,9 @@ unsafe fn visit(
     if mode == MODE_PENDING && (known == 0 || !patch_state::is_pending(state, target)) {
         return;
     }
+    let (Some(record), Some(emitted)) = (SCRATCH.get_ptr_mut(0), EMITTED.get_ptr_mut(0)) else {
+        return;
+    };
     // SAFETY: the record is a map's value
     let depth = unsafe {
         let stack = &raw mut (*record).stack;
