@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::guest::{Guest, Queue};
+use crate::guest::{Entry, Guest, Journal, Queue};
 use crate::wait;
 use crate::workload::Event;
 
@@ -85,19 +85,15 @@ fn service(guest: &Guest) -> Result<()> {
 /// One stuck reader: the kernel alone, kpatch, livepatchd.
 fn stuck_reader(guest: &Guest) -> Result<()> {
     let file = guest.module("lp").file();
-    let mut ours = Vec::new();
-    let mut known = Vec::new();
-    for _ in 0..RUNS {
+    let (mut ours, mut transition, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    for run in 0..RUNS {
         let journal = guest.journal()?;
-        ours.push(timed(guest, || {
+        ours.push(timed(guest, run, || {
             guest.ctl().call(["apply", &file]).within(LONG).ok().map(drop)
         })?);
-        let kernel = journal.of_kernel()?.into_iter();
-        let mut starts = kernel.filter(|entry| entry.message().contains("starting patching transition"));
-        let started = starts
-            .next()
-            .and_then(|entry| entry.micros())
-            .context("no start in the journal")?;
+        let started = moment(&journal, "'lp': starting patching transition")?;
+        let ended = moment(&journal, "'lp': patching complete")?;
+        transition.push(Duration::from_micros(ended.saturating_sub(started)));
         let told = journal.of_unit("livepatchd")?.into_iter();
         let mut told = told.filter(|entry| entry.field("LIVEPATCH_REASON").is_some());
         if let Some(at) = told.find_map(|entry| entry.micros()) {
@@ -106,12 +102,12 @@ fn stuck_reader(guest: &Guest) -> Result<()> {
     }
     guest.call("systemctl", ["stop", "livepatchd"]).ok()?;
     let (mut alone, mut kpatch) = (Vec::new(), Vec::new());
-    for _ in 0..RUNS {
-        alone.push(timed(guest, || {
+    for run in 0..RUNS {
+        alone.push(timed(guest, run, || {
             guest.module("lp").load()?;
             guest.patch("lp").wait_applied(LONG).map(drop)
         })?);
-        kpatch.push(timed(guest, || {
+        kpatch.push(timed(guest, run, || {
             guest.call("kpatch", ["load", &file]).within(LONG).ok().map(drop)
         })?);
     }
@@ -126,6 +122,10 @@ fn stuck_reader(guest: &Guest) -> Result<()> {
         ratio(kpatch, ours)
     ));
     guest.note(&format!(
+        "of livepatchd's time the kernel's transition lasted {}: it tries again on whole seconds only",
+        seconds(median(transition))
+    ));
+    guest.note(&format!(
         "reason in the journal after the transition's start: {}",
         seconds(median(known))
     ));
@@ -133,10 +133,19 @@ fn stuck_reader(guest: &Guest) -> Result<()> {
 }
 
 /// A patch applied over a stuck reader, and everything put back afterwards; the time is that of `apply`.
-fn timed(guest: &Guest, apply: impl FnOnce() -> Result<()>) -> Result<Duration> {
+///
+/// The kernel tries again on whole seconds (`kernel/livepatch/transition.c: round_jiffies_relative`), so what a transition
+/// lasts depends on when in a second it starts: the runs start evenly spread over one.
+fn timed(guest: &Guest, run: usize, apply: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let target = guest.load_target()?;
     let mut reader = guest.workload(["read", &Queue::Wait.file()])?;
     target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    let second = Duration::from_secs(1);
+    let wanted = second * u32::try_from(run)? / u32::try_from(RUNS)?;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = Duration::from_nanos(u64::try_from(now.tv_nsec)?);
+    let wait = wanted.checked_sub(now);
+    std::thread::sleep(wait.unwrap_or_else(|| (wanted + second).saturating_sub(now)));
     let start = Instant::now();
     apply()?;
     let took = start.elapsed();
@@ -186,6 +195,18 @@ fn many_tasks(guest: &Guest) -> Result<()> {
         guest.call("rmmod", ["lp_uninterruptible"]).within(SOON).run()?;
     }
     Ok(())
+}
+
+/// When the kernel's log said this, in microseconds since boot.
+fn moment(journal: &Journal, words: &str) -> Result<u64> {
+    let mut found = None;
+    wait::until(SOON, words, || {
+        let entries = journal.of_kernel()?;
+        let line = entries.iter().find(|entry| entry.message().contains(words));
+        found = line.and_then(Entry::micros);
+        Ok(found.is_some())
+    })?;
+    found.context("an entry without a time")
 }
 
 fn unit_property(guest: &Guest, name: &str) -> Result<u64> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::{LONG, RUNS, SOON, median, ratio, seconds};
+use super::{LONG, RUNS, SOON, median, moment, ratio, seconds};
 use crate::guest::{Guest, Journal, Queue};
 use crate::wait;
 use crate::workload::Event;
@@ -120,16 +120,4 @@ fn between(journal: &Journal, patch: &str, direction: &str) -> Result<Duration> 
     let start = moment(journal, &format!("'{patch}': starting {direction} transition"))?;
     let end = moment(journal, &format!("'{patch}': {direction} complete"))?;
     Ok(Duration::from_micros(end.saturating_sub(start)))
-}
-
-/// When the kernel's log said this.
-fn moment(journal: &Journal, words: &str) -> Result<u64> {
-    let mut found = None;
-    wait::until(SOON, words, || {
-        let entries = journal.of_kernel()?;
-        let line = entries.iter().find(|entry| entry.message().contains(words));
-        found = line.and_then(crate::guest::Entry::micros);
-        Ok(found.is_some())
-    })?;
-    found.context("an entry without a time")
 }
