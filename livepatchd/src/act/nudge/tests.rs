@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Real signals to real processes of this machine. Their parent watches with waitid what they were told.
 //!
-//! Deaths are real too: this test program runs itself as the nudging process, which kills itself at the step that its
-//! environment names. Some states are made by hand besides, record and task as a death leaves them. The VM tests kill a
-//! whole daemon at the same steps.
-//!
 //! This machine's kernel has no live patching: what is made by hand is the patch state, in a /proc that otherwise leads to
 //! the real one.
 
-mod refusing;
-
+mod dying;
+mod recovering;
 mod refused;
+mod refusing;
 
 use std::{
     fs,
@@ -386,106 +383,6 @@ fn without_a_record_nothing_is_sent() {
     assert_eq!(sleeper.switches(), before);
 }
 
-/// One death: the phase that the record is left in, what the task is like, and what must come of it.
-fn died(phase: Phase, before: impl Fn(&Sleeper), continued: bool, stopped_after: bool) {
-    let recovery = if continued {
-        Recovery::Continued
-    } else {
-        Recovery::NothingOfOurs
-    };
-    let runtime = Runtime::new();
-    let sleeper = Sleeper::new();
-    runtime.record(&sleeper, phase);
-    before(&sleeper);
-    let expected = Recovered {
-        key: sleeper.key(),
-        tgid: sleeper.pid(),
-        comm: "cat".into(),
-        recovery,
-    };
-    assert_eq!(recover(&runtime.places), [expected]);
-    assert_eq!(runtime.records(), 0);
-    sleep(Duration::from_millis(20));
-    assert_eq!(sleeper.is_stopped(), stopped_after);
-    assert_eq!(recover(&runtime.places), []);
-    if stopped_after {
-        sleeper.signal(Signal::CONT);
-    }
-    sleeper.works();
-}
-
-#[test]
-fn after_a_death_before_the_signals_a_strangers_stop_stays() {
-    died(Phase::Prepared, |_| (), false, false);
-    died(Phase::Prepared, Sleeper::stop, false, true);
-}
-
-#[test]
-fn after_a_death_between_the_signals_the_task_is_continued() {
-    died(Phase::Sending, |_| (), false, false);
-    died(Phase::Sending, Sleeper::stop, true, false);
-    // the signal is sent, and the recovery may come before the stop
-    let thread_stop = |sleeper: &Sleeper| {
-        let target = Target::open(Path::new("/proc"), sleeper.key(), sleeper.pid()).expect("alive");
-        target.send(Signal::STOP).expect("sent");
-    };
-    for _ in 0..20 {
-        died(Phase::Sending, thread_stop, true, false);
-    }
-}
-
-#[test]
-fn after_a_death_between_the_signals_another_stop_signal_is_not_ours() {
-    let tstp = |sleeper: &Sleeper| {
-        sleeper.signal(Signal::TSTP);
-        // an orphaned process group ignores SIGTSTP; ours is the test's own
-        sleeper.wait_for("stopped", |stat| stat.state == b'T');
-        assert_eq!(sleeper.stat().exit_code, 20, "the kernel tells which signal");
-    };
-    let stops = {
-        let probe = Sleeper::new();
-        probe.signal(Signal::TSTP);
-        sleep(Duration::from_millis(200));
-        probe.is_stopped()
-    };
-    if stops {
-        died(Phase::Sending, tstp, false, true);
-    } else {
-        // this test runs in an orphaned process group, where the kernel drops SIGTSTP: judge what it would have shown
-        let mut stat = Sleeper::new().stat();
-        stat.state = b'T';
-        let status = Status::default();
-        let seen = super::Glimpse { stat, status };
-        assert_eq!(super::is_stopped_by_us(&seen, 20), Some(false));
-    }
-}
-
-#[test]
-fn after_a_death_after_both_signals_a_strangers_stop_stays() {
-    died(Phase::Sent, |_| (), false, false);
-    died(Phase::Sent, Sleeper::stop, false, true);
-}
-
-#[test]
-fn a_record_of_another_boot_or_another_thread_touches_nobody() {
-    let runtime = Runtime::new();
-    let sleeper = Sleeper::new();
-    sleeper.stop();
-    let record = Open::create(&runtime.places, "another-boot", sleeper.key(), sleeper.pid(), "cat").expect("record");
-    record.set(Phase::Sending).expect("record");
-    assert_eq!(recover(&runtime.places), []);
-    let boot = nudge_record::boot_id(Path::new("/proc"));
-    let key = TaskKey {
-        start_ticks: 1,
-        ..sleeper.key()
-    };
-    let record = Open::create(&runtime.places, &boot, key, sleeper.pid(), "cat").expect("record");
-    record.set(Phase::Sending).expect("record");
-    assert_eq!(recover(&runtime.places)[0].recovery, Recovery::Gone);
-    assert!(sleeper.is_stopped());
-    assert_eq!(runtime.records(), 0);
-}
-
 #[test]
 fn threads_that_nudge_at_once_do_not_mistake_each_other_for_strangers() {
     let runtime = Runtime::new();
@@ -505,86 +402,4 @@ fn threads_that_nudge_at_once_do_not_mistake_each_other_for_strangers() {
         }
     });
     sleeper.works();
-}
-
-/// The process that dies: nudges the process that the environment names, from the runtime directory that it names.
-#[test]
-#[ignore = "not a test: run by the tests of real deaths, in a process of its own"]
-fn a_process_that_nudges_and_dies() {
-    let variable = |name: &str| std::env::var(name).expect(name);
-    let runtime = Path::new(&variable("NUDGE_RUNTIME")).to_owned();
-    let places = Places {
-        proc: runtime.with_file_name("proc"),
-        ..Places::system(Some(runtime))
-    };
-    let pid: u32 = variable("NUDGE_PID").parse().expect("a number");
-    let start_ticks = variable("NUDGE_START").parse().expect("a number");
-    let key = TaskKey { tid: pid, start_ticks };
-    Nudger::new(&places).nudge(aim(key, pid)).expect("nudged");
-}
-
-/// Nudges in another process that is killed at this step, and gives the reader as the death left it.
-fn killed_at(runtime: &Runtime, step: Step) -> Sleeper {
-    use std::os::unix::process::ExitStatusExt;
-    let sleeper = Sleeper::new();
-    runtime.showing(sleeper.pid(), sleeper.pid(), "0");
-    let status = Command::new(std::env::current_exe().expect("this program"))
-        .args([
-            "--exact",
-            "act::nudge::tests::a_process_that_nudges_and_dies",
-            "--ignored",
-        ])
-        .env("NUDGE_RUNTIME", &runtime.places.runtime)
-        .env("NUDGE_PID", sleeper.pid().to_string())
-        .env("NUDGE_START", sleeper.key().start_ticks.to_string())
-        .env("LIVEPATCHD_FAULT", format!("{}:kill", step.as_str()))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .expect("runs");
-    assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{step:?}");
-    assert_eq!(runtime.records(), 1, "{step:?}");
-    sleeper
-}
-
-const NUDGE_STEPS: [Step; 5] = [
-    Step::NudgePrepared,
-    Step::NudgeBeforeStop,
-    Step::NudgeBetween,
-    Step::NudgeContinued,
-    Step::NudgeDone,
-];
-
-#[test]
-fn after_kill_9_at_any_step_no_task_stays_stopped() {
-    for step in NUDGE_STEPS {
-        let runtime = Runtime::new();
-        let sleeper = killed_at(&runtime, step);
-        let recovered = recover(&runtime.places);
-        assert_eq!(recovered.len(), 1, "{step:?}");
-        let continued = recovered[0].recovery == Recovery::Continued;
-        assert_eq!(continued, step == Step::NudgeBetween, "{step:?}");
-        assert_eq!(runtime.records(), 0, "{step:?}");
-        sleeper.wait_for("asleep again", |stat| stat.state == b'S');
-        sleeper.works();
-    }
-}
-
-#[test]
-fn after_kill_9_a_strangers_stop_stays_at_every_step_at_which_it_can_be_told() {
-    // the two steps left out are the edges of the signals: they leave the record of a death between them
-    for step in [Step::NudgePrepared, Step::NudgeDone] {
-        let runtime = Runtime::new();
-        let sleeper = killed_at(&runtime, step);
-        sleeper.wait_for("asleep again", |stat| stat.state == b'S');
-        sleeper.stop();
-        assert_eq!(
-            recover(&runtime.places)[0].recovery,
-            Recovery::NothingOfOurs,
-            "{step:?}"
-        );
-        assert!(sleeper.is_stopped(), "{step:?}");
-        sleeper.signal(Signal::CONT);
-        sleeper.works();
-    }
 }
