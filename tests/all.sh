@@ -43,19 +43,10 @@ case $unit_tests,$counts in 0,* | *,*' '[1-9]*) ;; *) counts="${counts% *} 1" ;;
 [ "$unit_tests" = 0 ] || cat "$log"
 
 wait "$setup"
-# Emulated machines want a core each: the first kernel runs every scenario and has the host to itself, the others run fewer.
 scenarios=0
-vm_test() {
-    # shellcheck disable=SC2046 # a list of words
-    "$cargo" run --quiet --release --package livepatch-tests --bin vm -- test $(printf -- '--kernel %s ' "$@") >>"$log" ||
-        scenarios=$?
-}
-: >"$log"
-# shellcheck disable=SC2086 # a list of words
-set -- $kernels
-vm_test "$1"
-shift
-[ $# = 0 ] || vm_test "$@"
+# shellcheck disable=SC2046,SC2086 # lists of words
+"$cargo" run --quiet --release --package livepatch-tests --bin vm -- test $(printf -- '--kernel %s ' $kernels) >"$log" ||
+    scenarios=$?
 grep -v -E '^ok |^[0-9]+ passed, [0-9]+ failed$' "$log" || true
 awk -v before="$counts" '
     /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3; counted = 1 }

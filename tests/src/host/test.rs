@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Test runs: chooses what to boot, runs the machines side by side, prints one line for each verdict and the counts.
+//! Test runs: chooses what to boot, runs as many machines side by side as there are processors, prints one line for each
+//! verdict and the counts.
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
@@ -33,7 +35,8 @@ struct Run {
     folder: Workplace,
 }
 
-/// Runs the scenarios that fit a filter on the newest kernel of each series, the kernels side by side. Says whether all passed.
+/// Runs the scenarios that fit a filter on the newest kernel of each series. Says whether all passed. An emulated machine keeps
+/// one processor busy, so there are never more of them than processors; the series that takes longest is best the first.
 pub fn test(series: &[String], filter: &str, daemon: bool) -> Result<bool> {
     let installed = prepare_beside(series, || image::build(daemon))?;
     let runs: Vec<_> = series
@@ -46,22 +49,24 @@ pub fn test(series: &[String], filter: &str, daemon: bool) -> Result<bool> {
 
     let counts = Mutex::new(Counts::default());
     let several = runs.len() > 1;
+    let waiting = Mutex::new(runs.iter().filter(|run| !run.scenarios.is_empty()));
+    let lanes = thread::available_parallelism()
+        .map_or(1, NonZeroUsize::get)
+        .min(runs.len());
     thread::scope(|scope| {
-        let started: Vec<_> = runs
-            .iter()
-            .filter(|run| !run.scenarios.is_empty())
-            .map(|run| {
-                let (counts, installed) = (&counts, installed.as_deref());
-                scope.spawn(move || {
-                    run.carry_out(installed, accelerator, &mut |verdict| {
-                        run.tell(verdict, several, counts)
-                    })
-                })
-            })
-            .collect();
-        started
+        let work = || -> Result<()> {
+            loop {
+                let next = waiting.lock().ok().context("a run panicked")?.next();
+                let Some(run) = next else { return Ok(()) };
+                run.carry_out(installed.as_deref(), accelerator, &mut |verdict| {
+                    run.tell(verdict, several, &counts)
+                })?;
+            }
+        };
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(work)).collect();
+        lanes
             .into_iter()
-            .try_for_each(|run| run.join().ok().context("a run panicked")?)
+            .try_for_each(|lane| lane.join().ok().context("a run panicked")?)
     })?;
 
     let Counts { passed, failed } = counts.into_inner().ok().context("a run panicked")?;
