@@ -32,32 +32,47 @@ use anyhow::{Context, Result};
 
 use crate::guest::Guest;
 
-/// Every file, with its name, in the order in which they run: what the others rely on comes first.
-const FILES: &[(&str, &[Scenario])] = &[
-    ("userland", userland::SCENARIOS),
-    ("kernel_alone", kernel_alone::SCENARIOS),
-    ("klp_rs", klp_rs::SCENARIOS),
-    ("stuck_reader", stuck_reader::SCENARIOS),
-    ("replace", replace::SCENARIOS),
-    ("compressed", compressed::SCENARIOS),
-    ("excluded", excluded::SCENARIOS),
-    ("deadline", deadline::SCENARIOS),
-    ("by_hand", by_hand::SCENARIOS),
-    ("monitor", monitor::SCENARIOS),
-    ("second_core", second_core::SCENARIOS),
-    ("terminal", terminal::SCENARIOS),
-    ("crowd", crowd::SCENARIOS),
-    ("bad_input", bad_input::SCENARIOS),
-    ("bad_calls", bad_calls::SCENARIOS),
-    ("configuration", configuration::SCENARIOS),
-    ("rights", rights::SCENARIOS),
-    ("degraded", degraded::SCENARIOS),
-    ("service", service::SCENARIOS),
-    ("crash", crash::SCENARIOS),
-    ("kills", kills::SCENARIOS),
-    ("klp_rs_forced", klp_rs::FORCED),
-    // nothing can be loaded after these
-    ("irreversible", irreversible::SCENARIOS),
+/// A file of scenarios and its name.
+type File = (&'static str, &'static [Scenario]);
+
+/// The machines that a kernel is booted in, and their files in the order in which they run: what the others rely on comes
+/// first. They take about the same time, so that two processors are done in half of it.
+const MACHINES: [(&str, &[File]); 2] = [
+    (
+        "",
+        &[
+            ("userland", userland::SCENARIOS),
+            ("kernel_alone", kernel_alone::SCENARIOS),
+            ("stuck_reader", stuck_reader::SCENARIOS),
+            ("replace", replace::SCENARIOS),
+            ("compressed", compressed::SCENARIOS),
+            ("excluded", excluded::SCENARIOS),
+            ("deadline", deadline::SCENARIOS),
+            ("by_hand", by_hand::SCENARIOS),
+            ("monitor", monitor::SCENARIOS),
+            ("second_core", second_core::SCENARIOS),
+            ("terminal", terminal::SCENARIOS),
+            ("crowd", crowd::SCENARIOS),
+            ("bad_input", bad_input::SCENARIOS),
+            ("bad_calls", bad_calls::SCENARIOS),
+            ("configuration", configuration::SCENARIOS),
+            ("rights", rights::SCENARIOS),
+            ("degraded", degraded::SCENARIOS),
+            ("service", service::SCENARIOS),
+            // nothing can be loaded after these
+            ("irreversible", irreversible::SCENARIOS),
+        ],
+    ),
+    (
+        "klp_rs-and-crashes",
+        &[
+            ("klp_rs", klp_rs::SCENARIOS),
+            ("crash", crash::SCENARIOS),
+            ("kills", kills::SCENARIOS),
+            // after these klp_rs stays
+            ("klp_rs_forced", klp_rs::FORCED),
+        ],
+    ),
 ];
 
 /// Longer programs that speak to the user, by name: the demonstration, the benchmark.
@@ -157,8 +172,9 @@ impl Scenario {
     }
 }
 
-/// The scenarios for a kernel, whose file is called as the filter says or whose name contains it; commas separate filters.
-pub fn select(version: (u32, u32), daemon: bool, filter: &str) -> Vec<&'static Scenario> {
+/// The scenarios for a kernel, whose file is called as the filter says or whose name contains it; commas separate filters. By
+/// machine, those without any left out.
+pub fn select(version: (u32, u32), daemon: bool, filter: &str) -> Vec<(&'static str, Vec<&'static Scenario>)> {
     let filter = filter.to_lowercase();
     let matches = |file: &str, scenario: &Scenario| {
         let name = scenario.name.to_lowercase();
@@ -166,18 +182,27 @@ pub fn select(version: (u32, u32), daemon: bool, filter: &str) -> Vec<&'static S
             .split(['|', ','])
             .any(|wanted| file == wanted || name.contains(wanted))
     };
-    FILES
-        .iter()
-        .flat_map(|(file, scenarios)| scenarios.iter().map(move |scenario| (*file, scenario)))
-        .filter(|(file, scenario)| scenario.fits(version) && (daemon || !scenario.daemon) && matches(file, scenario))
-        .map(|(_, scenario)| scenario)
-        .collect()
+    let machines = MACHINES.iter().map(|(machine, files)| {
+        let all = files
+            .iter()
+            .flat_map(|(file, scenarios)| scenarios.iter().map(move |scenario| (*file, scenario)));
+        let fitting = all.filter(|(file, scenario)| {
+            scenario.fits(version) && (daemon || !scenario.daemon) && matches(file, scenario)
+        });
+        (*machine, fitting.map(|(_, scenario)| scenario).collect::<Vec<_>>())
+    });
+    machines.filter(|(_, scenarios)| !scenarios.is_empty()).collect()
+}
+
+fn all() -> impl Iterator<Item = &'static Scenario> {
+    let files = MACHINES.iter().flat_map(|(_, files)| files.iter());
+    files.flat_map(|(_, scenarios)| scenarios.iter())
 }
 
 /// The scenario of that name.
 pub fn find(name: &str) -> Result<&'static Scenario> {
-    let mut all = FILES.iter().flat_map(|(_, scenarios)| scenarios.iter());
-    all.find(|scenario| scenario.name == name)
+    all()
+        .find(|scenario| scenario.name == name)
         .with_context(|| format!("no scenario is called \"{name}\""))
 }
 
@@ -198,22 +223,31 @@ mod tests {
 
     #[test]
     fn no_two_scenarios_have_the_same_name() {
-        let names: Vec<_> = FILES
-            .iter()
-            .flat_map(|(_, scenarios)| scenarios.iter().map(|scenario| scenario.name))
-            .collect();
+        let names: Vec<_> = all().map(|scenario| scenario.name).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
     }
 
     #[test]
     fn a_filter_takes_a_whole_file_or_parts_of_names() {
-        assert_eq!(select((7, 2), false, "userland").len(), userland::SCENARIOS.len());
-        assert_eq!(select((7, 2), false, "sigstop").len(), 2);
-        assert_eq!(
-            select((7, 2), false, "userland|sigstop").len(),
-            userland::SCENARIOS.len() + 2
-        );
-        assert_eq!(select((7, 2), false, "sigstop,fork storm makes").len(), 3);
-        assert!(select((7, 2), false, "no such thing").is_empty());
+        let count = |filter| {
+            select((7, 2), false, filter)
+                .iter()
+                .map(|(_, s)| s.len())
+                .sum::<usize>()
+        };
+        assert_eq!(count("userland"), userland::SCENARIOS.len());
+        assert_eq!(count("sigstop"), 2);
+        assert_eq!(count("userland|sigstop"), userland::SCENARIOS.len() + 2);
+        assert_eq!(count("sigstop,fork storm makes"), 3);
+        assert_eq!(count("no such thing"), 0);
+    }
+
+    #[test]
+    fn each_machine_runs_its_own_scenarios() {
+        let old = select((6, 1), true, "");
+        assert_eq!(old.iter().map(|(machine, _)| *machine).collect::<Vec<_>>(), [""]);
+        let new = select((7, 2), true, "");
+        assert_eq!(new.iter().map(|(_, s)| s.len()).sum::<usize>(), all().count());
+        assert_eq!(new.len(), MACHINES.len());
     }
 }

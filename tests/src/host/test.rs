@@ -28,7 +28,7 @@ struct Counts {
     failed: usize,
 }
 
-/// One kernel with what is planned for it.
+/// One machine with what is planned for it.
 struct Run {
     kernel: Kernel,
     scenarios: Vec<&'static Scenario>,
@@ -39,17 +39,19 @@ struct Run {
 /// one processor busy, so there are never more of them than processors; the series that takes longest is best the first.
 pub fn test(series: &[String], filter: &str, daemon: bool) -> Result<bool> {
     let installed = prepare_beside(series, || image::build(daemon))?;
-    let runs: Vec<_> = series
-        .iter()
-        .map(|series| Run::plan(series, filter, daemon))
-        .collect::<Result<_>>()?;
-    let any = runs.iter().any(|run| !run.scenarios.is_empty());
-    ensure!(any, "no scenario is called, or lies in a file called, \"{filter}\"");
+    let mut runs = Vec::new();
+    for series in series {
+        runs.extend(Run::plan(series, filter, daemon)?);
+    }
+    ensure!(
+        !runs.is_empty(),
+        "no scenario is called, or lies in a file called, \"{filter}\""
+    );
     let accelerator = Accelerator::probe(&runs[0].kernel.image()?, &userland()?)?;
 
     let counts = Mutex::new(Counts::default());
-    let several = runs.len() > 1;
-    let waiting = Mutex::new(runs.iter().filter(|run| !run.scenarios.is_empty()));
+    let several = series.len() > 1;
+    let waiting = Mutex::new(runs.iter());
     let lanes = thread::available_parallelism()
         .map_or(1, NonZeroUsize::get)
         .min(runs.len());
@@ -75,15 +77,19 @@ pub fn test(series: &[String], filter: &str, daemon: bool) -> Result<bool> {
 }
 
 impl Run {
-    fn plan(series: &str, filter: &str, daemon: bool) -> Result<Self> {
+    /// A kernel's runs, one for each machine.
+    fn plan(series: &str, filter: &str, daemon: bool) -> Result<Vec<Self>> {
         let kernel = Kernel::newest(series)?;
-        let scenarios = scenarios::select(kernel.version()?, daemon, filter);
-        let folder = Workplace::take(&kernel.series)?;
-        Ok(Self {
-            kernel,
-            scenarios,
-            folder,
-        })
+        let machines = scenarios::select(kernel.version()?, daemon, filter).into_iter();
+        let runs = machines.map(|(machine, scenarios)| {
+            let folder = [series, machine].join("-");
+            Ok(Self {
+                kernel: kernel.clone(),
+                scenarios,
+                folder: Workplace::take(folder.trim_end_matches('-'))?,
+            })
+        });
+        runs.collect()
     }
 
     fn carry_out(
