@@ -2,7 +2,10 @@
 //! How a job goes, while one waits: a bar with the blockers under it on a terminal, otherwise one line for each thing that
 //! is new. With `--json` nothing.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -16,11 +19,22 @@ const SHOWN: usize = 6;
 pub(super) struct Progress {
     output: Output,
     bar: Option<Bar>,
-    /// What was said of each thread.
-    said: HashMap<u32, String>,
+    /// What is known of each thread that is listed.
+    known: HashMap<u32, Known>,
     state: String,
     away: bool,
 }
+
+/// A blocker, as far as lines are concerned.
+struct Known {
+    since: Instant,
+    /// The last line about it.
+    said: String,
+}
+
+/// Thousands are pending until the kernel has looked at each for the first time. Who sleeps in a function of the patch is
+/// news at once; of the others only who is still there after this.
+const NEWS_AFTER: Duration = Duration::from_millis(500);
 
 struct Bar {
     all: MultiProgress,
@@ -35,7 +49,7 @@ impl Progress {
         Self {
             output,
             bar: output.draws().then(|| Bar::new(output.draws_color())),
-            said: HashMap::new(),
+            known: HashMap::new(),
             state: String::new(),
             away: false,
         }
@@ -76,18 +90,23 @@ impl Progress {
             let doing = doing(job);
             self.output.note(&format!("{}: {doing}", job.patch));
         }
-        self.said
+        self.known
             .retain(|tid, _| blockers.iter().any(|blocker| blocker.tid == *tid));
         for blocker in blockers {
+            let known = self.known.entry(blocker.tid).or_insert_with(|| Known {
+                since: Instant::now(),
+                said: String::new(),
+            });
+            let is_news = !blocker.function.is_empty() || known.since.elapsed() >= NEWS_AFTER;
             let text = text::blocker(blocker);
-            if self.said.get(&blocker.tid) != Some(&text) {
+            if is_news && known.said != text {
                 // blockers may be known before the job's count is
                 let count = match job.pending {
                     0 => String::new(),
                     pending => format!("{}: ", text::pending(pending, job.total)),
                 };
                 self.output.note(&format!("{}: {count}{text}", job.patch));
-                self.said.insert(blocker.tid, text);
+                known.said = text;
             }
         }
     }

@@ -78,9 +78,11 @@ fn with_livepatchd(guest: &Guest, patch: &str) -> Result<Duration> {
         .ctl()
         .call(["apply", &guest.module(patch).file()])
         .within(ALONE_WITHIN)
-        .ok()?;
+        .run()?;
     let took = start.elapsed();
-    indented(guest, &applied);
+    indented(guest, &applied.stderr);
+    indented(guest, &applied.stdout);
+    ensure!(applied.code == 0, "exit code {}", applied.code);
     shown(guest, "livepatchctl status", "");
     indented(guest, &guest.ctl().call(["status"]).ok()?);
     guest.note("   # journalctl -u livepatchd");
