@@ -5,7 +5,8 @@
 #
 # Compiles klp_rs with its samples and test modules, and the live patches of tests/modules for klp_rs, for the newest stock
 # kernel of a series, in the build root, and prints the directory that holds them, with the programs of its tests and, in
-# selftests, the scripts of the kernel's own livepatch selftests.
+# selftests, the scripts of the kernel's own livepatch selftests. without_unwinder.ko is klp_rs as it is on a kernel without
+# reliable stacks.
 set -eu
 . "$(dirname -- "$0")/lib.sh"
 
@@ -49,7 +50,9 @@ if [ ! -e "$cache/$entry" ]; then
             make_modules() {
                 inside "$root" make -j "$(nproc)" KERNELRELEASE="$release" CC="$compiler" "$@" modules
             }
-            make_modules -C "$workplace" KDIR="$tree" SAMPLES=y TESTS=y &&
+            make_modules -C "$workplace" KDIR="$tree" WITHOUT=unwinder &&
+                inside "$root" mv "$workplace/klp_rs.ko" "$workplace/without_unwinder.ko" &&
+                make_modules -C "$workplace" KDIR="$tree" SAMPLES=y TESTS=y &&
                 make_modules -C "$tree" M="$workplace/patches" KLP_RS="$workplace" \
                     KBUILD_EXTRA_SYMBOLS="$workplace/Module.symvers" &&
                 inside "$root" "$compiler" -O2 -static -pthread -o "$workplace/tests/storm" "$workplace/tests/storm.c" &&

@@ -36,8 +36,8 @@ use crate::guest::Guest;
 type File = (&'static str, &'static [Scenario]);
 
 /// The machines that a kernel is booted in, and their files in the order in which they run: what the others rely on comes
-/// first. They take about the same time, so that two processors are done in half of it.
-const MACHINES: [(&str, &[File]); 2] = [
+/// first. The first two take about the same time, so that two processors are done in half of it.
+const MACHINES: [(&str, &[File]); 3] = [
     (
         "",
         &[
@@ -72,6 +72,11 @@ const MACHINES: [(&str, &[File]); 2] = [
             // after these klp_rs stays
             ("klp_rs_forced", klp_rs::FORCED),
         ],
+    ),
+    (
+        "klp_rs-without-unwinder",
+        // no other klp_rs can be loaded after these
+        &[("klp_rs_without_unwinder", klp_rs::WITHOUT_UNWINDER)],
     ),
 ];
 

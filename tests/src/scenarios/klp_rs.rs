@@ -48,6 +48,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::anchor("klp_rs: the kernel's own livepatch selftests pass", selftests).within_secs(240),
 ];
 
+/// With `klp_rs` as it is on a kernel without reliable stacks; its patches stay.
+pub(super) const WITHOUT_UNWINDER: &[Scenario] = &[Scenario::anchor(
+    "klp_rs: without reliable stacks only immediate patches are accepted",
+    unwinder,
+)
+.leaving_modules()];
+
 /// What cannot be undone.
 pub(super) const FORCED: &[Scenario] =
     &[Scenario::anchor("klp_rs: a forced transition ends at once and its module stays", force).leaving_modules()];
@@ -134,6 +141,10 @@ fn compat(guest: &Guest) -> Result<()> {
 
 fn selftests(guest: &Guest) -> Result<()> {
     script(guest, &["selftests"])
+}
+
+fn unwinder(guest: &Guest) -> Result<()> {
+    script(guest, &["unwinder"])
 }
 
 fn force(guest: &Guest) -> Result<()> {
