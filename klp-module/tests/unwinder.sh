@@ -8,7 +8,7 @@ check "klp_rs loads" load without_unwinder
 check "  and says what it cannot do" logged "klp_rs: no reliable stacks on this kernel: only immediate patches are accepted"
 said=$(refusal /modules/cmdline_c.ko)
 # In the words of insmod.
-check "a patch is refused with ENOSYS (was: $said)" [ "$said" = "kernel does not support requested operation" ]
+check "a patch is refused with ENOSYS (was: $said)" [ "$said" = "Function not implemented" ]
 check "  in these words" logged "klp_rs: This kernel doesn't have support for the livepatch consistency model."
 check "  and leaves nothing" gone $K/cmdline_c
 check "  in force" is /proc/cmdline "$original"

@@ -20,8 +20,9 @@ pub(crate) fn of(task: Task, states: u64) -> (i32, u32) {
         return (0, 0);
     };
     // The one read that every task of the system costs, so no helper is called for it.
-    // SAFETY: to the verifier this is the context's task plus a constant, and it checks both against the kernel's types
-    let state = unsafe { task.address().wrapping_add(offset).cast::<i32>().read() };
+    // SAFETY: to the verifier this is the context's task plus a constant, and it checks both against the kernel's types; the
+    // iterator holds a reference on the task meanwhile. Volatile: the kernel writes it at any time.
+    let state = unsafe { task.address().wrapping_add(offset).cast::<i32>().read_volatile() };
     (state, known::PATCH_STATE)
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `iter/task`: visits every thread and emits those that the request asks for, each with its kernel stack.
 //!
-//! A task that is not asked for costs one read. The kernel leaves out idle tasks and shows only the pid namespace of
-//! the process that opened the iterator (`kernel/bpf/task_iter.c: task_seq_get_next`). One pass at a time: scratch and
-//! request are shared.
+//! A task that is not asked for costs one read (of `klp_rs`, those of [`crate::task_states`]). The kernel leaves out idle
+//! tasks and shows only the pid namespace of the process that opened the iterator (`kernel/bpf/task_iter.c:
+//! task_seq_get_next`). One pass at a time: scratch and request are shared.
 
 use aya_ebpf::{
     bindings::{seq_file, task_struct},

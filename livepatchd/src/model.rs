@@ -300,19 +300,30 @@ impl Model {
             Outcome::Nudged { patch, key, result } => {
                 let begun = self.nudging.remove(&key).filter(|b| b.patch == patch);
                 let transition = self.transitions.values_mut().find(|t| t.patch == patch);
-                let blocker = match transition {
-                    Some(t) => t.nudged(now, key, begun, result.is_ok()),
-                    None => begun.map(|b| Blocker {
+                let (blocker, moved) = if let Some(transition) = transition {
+                    transition.nudged(now, key, begun, result.is_ok())
+                } else {
+                    let nudged = begun.map(|b| Blocker {
                         nudges: b.nudges.and(now, result.is_ok()),
                         ..b
-                    }),
+                    });
+                    (nudged, None)
                 };
                 let told = blocker.map(Box::new);
-                told.map(|blocker| Change::Nudged { blocker, result })
-                    .into_iter()
-                    .collect()
+                let nudged = told.map(|blocker| Change::Nudged { blocker, result });
+                nudged.into_iter().chain(moved).collect()
             }
         }
+    }
+
+    /// Threads whose nudge was begun and has no known outcome yet.
+    pub fn nudging(&self) -> impl ExactSizeIterator<Item = &TaskKey> {
+        self.nudging.keys()
+    }
+
+    /// Whether this thread is one of them.
+    pub fn is_nudging(&self, key: &TaskKey) -> bool {
+        self.nudging.contains_key(key)
     }
 
     fn advise_reboot(&mut self) -> Vec<Change> {

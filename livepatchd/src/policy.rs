@@ -35,6 +35,9 @@ const SCAN_EVERY_WHEN_STUCK: Millis = Millis(1_000);
 /// How old a sight of the pending tasks may be for a nudge: who was pending longer ago may have moved since, and sleep
 /// where nobody has to be woken.
 const FRESH: Millis = Millis(50);
+/// Nudges under way at once for a core whose states are seen in scans only: nothing is read again right before each, so they
+/// are no more than are sent while the scan is fresh. The next scan follows the last of them.
+const NUDGES_BY_SCAN: usize = 8;
 /// How long a transition may be without progress before it counts as stuck for a while.
 const STUCK: Millis = Millis(5_000);
 /// How long a force waits for a last look at the tasks that it goes over: looking may be impossible.
@@ -231,8 +234,15 @@ fn nudge_blockers(
     now: Moment,
     decision: &mut Decision,
 ) {
+    let mut room = match core {
+        Core::Kernel => usize::MAX,
+        Core::KlpRs => NUDGES_BY_SCAN.saturating_sub(model.nudging().len()),
+    };
     for blocker in transition.blockers.values() {
         let asked = transition.nudge_now.contains(&blocker.sighting.key);
+        if model.is_nudging(&blocker.sighting.key) {
+            continue;
+        }
         if !asked && nudge::refused(blocker, rules, transition).is_some() || asked && eligible(blocker, rules).is_err()
         {
             continue;
@@ -244,7 +254,11 @@ fn nudge_blockers(
         };
         if due > now {
             decision.wake(due);
+        } else if room == 0 {
+            // the outcome of those under way is a reason to decide again
+            return;
         } else if transition.last_seen.is_some_and(|seen| seen + FRESH >= now) {
+            room -= 1;
             decision.actions.push(Action::Nudge {
                 core,
                 direction: transition.direction,

@@ -11,7 +11,8 @@
 //! wake too, and its parent may be told so. A handler for SIGCONT runs in either case.
 //!
 //! **Why only pending threads.** Policy decides by what was seen some milliseconds ago. A thread that has moved since may
-//! sleep in any system call, which would fail with EINTR for nothing; so its patch state is read again too.
+//! sleep in any system call, which would fail with EINTR for nothing; so its patch state is read again too, where the
+//! core shows it in `/proc`.
 //!
 //! **Why only interruptible sleepers.** SIGCONT ends every stop of the process, also one that somebody else asked for.
 //! A stop in force or on its way wakes all interruptible sleepers of the process (`do_signal_stop`), so a thread that is

@@ -93,8 +93,8 @@ impl Target {
     }
 
     /// Whether the kernel shows that it has yet to move in this direction. A task in no transition and one whose state
-    /// cannot be read are not known to wait for anything. A core that shows nothing in `/proc` is asked in a scan only,
-    /// and none but a fresh one leads here.
+    /// cannot be read are not known to wait for anything. A core that shows nothing in `/proc` is asked in scans only:
+    /// policy sends no more nudges after one than are over while it is fresh.
     pub(super) fn is_pending(&self, places: &Places, core: Core, direction: Direction) -> bool {
         let Some(file) = places.patch_state(core, self.tgid, self.key.tid) else {
             return true;

@@ -97,9 +97,8 @@ impl Progress {
                 since: Instant::now(),
                 said: String::new(),
             });
-            let is_news = !blocker.function.is_empty() || known.since.elapsed() >= NEWS_AFTER;
             let text = text::blocker(blocker);
-            if is_news && known.said != text {
+            if is_news(blocker, known.since.elapsed()) && known.said != text {
                 // blockers may be known before the job's count is
                 let count = match job.pending {
                     0 => String::new(),
@@ -110,6 +109,10 @@ impl Progress {
             }
         }
     }
+}
+
+fn is_news(blocker: &BlockerView, listed_for: Duration) -> bool {
+    !blocker.function.is_empty() || listed_for >= NEWS_AFTER
 }
 
 /// A bar for tasks that are counted.
@@ -198,6 +201,29 @@ fn doing(job: &JobView) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::task::{Reason, TaskClass};
+
+    #[test]
+    fn who_sleeps_in_the_patch_is_news_at_once_and_others_only_when_they_stay() {
+        let mut blocker = BlockerView {
+            patch: "fix".to_owned(),
+            pid: 812,
+            tid: 813,
+            comm: "cat".to_owned(),
+            class: TaskClass::User,
+            state: "sleeping".to_owned(),
+            reason: Reason::SleepingInFunction,
+            function: "tgt_wait [tgt]".to_owned(),
+            unit: String::new(),
+            nudges: 0,
+            action: "nudge due".to_owned(),
+            stack: Vec::new(),
+        };
+        assert!(is_news(&blocker, Duration::ZERO));
+        blocker.function.clear();
+        assert!(!is_news(&blocker, Duration::from_millis(499)));
+        assert!(is_news(&blocker, Duration::from_millis(500)));
+    }
 
     #[test]
     fn the_templates_are_valid() {

@@ -140,8 +140,7 @@ impl Model {
                         "{patch} is disabled, but its module was not unloaded within {seconds}: a task may run in the \
                          functions that it patched; later try: livepatchctl revert {patch}"
                     );
-                    let why = timeout(why).map(|why| why.after(job.error.take()));
-                    changes.push(job.end(job.verdict.unwrap_or(JobResult::Failed), why));
+                    changes.push(job.end(job.verdict.unwrap_or(JobResult::Failed), timeout(why)));
                 }
             }
         }
@@ -334,9 +333,10 @@ impl Job {
     fn end(&mut self, result: JobResult, error: Option<Refusal>) -> Change {
         self.phase = JobPhase::Ended;
         self.result = Some(result);
-        self.error = match (self.error.take(), error) {
-            (Some(first), Some(last)) => Some(Refusal::new(first.name, format!("{first}; {last}"))),
-            (first, last) => first.or(last),
+        let first = self.error.take();
+        self.error = match error {
+            Some(last) => Some(last.after(first)),
+            None => first,
         };
         Change::JobEnded(Box::new(self.clone()))
     }

@@ -42,8 +42,8 @@ impl Places {
         self.core(core).join(patch.as_str())
     }
 
-    /// The file in /proc that shows a thread's patch state; `None` where the core shows it in none. `klp_rs` keeps its
-    /// tasks' states to itself: a file of its own would be named here.
+    /// The file in /proc that shows a thread's patch state; `None` where the core shows it in none. `klp_rs` publishes
+    /// its tasks' states to BPF only.
     pub fn patch_state(&self, core: Core, tgid: u32, tid: u32) -> Option<PathBuf> {
         match core {
             Core::Kernel => Some(self.proc.join(format!("{tgid}/task/{tid}/patch_state"))),

@@ -16,6 +16,7 @@ use super::{
         Listed, PatchListing,
         PatchState::{self, Disabled, Disabling, Enabled, Enabling, Loaded},
     },
+    refusal::ErrorName,
     request::{Answer, Request},
     task::{Reason, Verdict},
     testing::{key, name, sighting},
@@ -368,4 +369,25 @@ fn what_is_seen_before_the_first_round_ends_is_no_news() {
     assert_eq!(found(model.observe(T + Millis(600), end)), 0);
     model.scan_asked(T + Millis(600), Kernel, T);
     assert_eq!(found(model.observe(T + Millis(610), scan(&[812]))), 1);
+}
+
+#[test]
+fn a_job_whose_module_stays_tells_that_after_why_it_was_reversed() {
+    let mut model = model([]);
+    let job = apply(&mut model, 1_000, OnTimeout::Reverse);
+    model.observe(T, loaded(job));
+    model.listing_asked(T, Kernel);
+    model.observe(T, lp(ENABLING));
+    model.tick(T + Millis(1_000), Millis(3_000));
+    model.listing_asked(T + Millis(1_001), Kernel);
+    model.observe(T + Millis(1_002), lp(None));
+    model.tick(T + Millis(1_002), Millis(3_000));
+    assert_eq!(phase(&model, job), Some(JobPhase::Unloading));
+    model.tick(T + Millis(60_000), Millis(3_000));
+    assert_eq!(result(&model, job), Some(JobResult::Timeout));
+    let error = model.jobs().find_map(|j| j.error.clone()).expect("told");
+    assert_eq!(error.name, ErrorName::Timeout);
+    let (first, last) = error.message.split_once("; ").expect("both");
+    assert!(first.ends_with(": reversed"), "{error}");
+    assert!(last.contains("livepatchctl revert lp"), "{error}");
 }

@@ -220,23 +220,34 @@ impl Transition {
         })
     }
 
-    /// Takes in the outcome of a nudge; the blocker as it is now or, where it has moved, as it was when the nudge was begun.
-    pub fn nudged(&mut self, now: Moment, key: TaskKey, begun: Option<Blocker>, sent: bool) -> Option<Blocker> {
+    /// Takes in the outcome of a nudge; the blocker as it is now or, where it has moved, as it was when the nudge was begun. The
+    /// line of a nudge names the task and says why, so its move is worth one too: here, if it was seen before.
+    pub fn nudged(
+        &mut self,
+        now: Moment,
+        key: TaskKey,
+        begun: Option<Blocker>,
+        sent: bool,
+    ) -> (Option<Blocker>, Option<Change>) {
         /// Time for the woken thread to leave the kernel before we look again.
         const SETTLE: Millis = Millis(30);
         self.nudge_now.remove(&key);
         let nudges = self.nudges.entry(key).or_default();
         *nudges = nudges.and(now, sent);
+        let nudges = *nudges;
+        let told = self.told.contains_key(&key);
         if sent {
-            // the line of a nudge names it and says why: its move is worth a line too
             self.told.entry(key).or_default();
         }
-        let Some(blocker) = self.blockers.get_mut(&key) else {
-            return begun.map(|b| Blocker { nudges: *nudges, ..b });
-        };
-        blocker.nudges = *nudges;
-        self.scan_by = self.scan_by.min(now + SETTLE);
-        Some(blocker.clone())
+        if let Some(blocker) = self.blockers.get_mut(&key) {
+            blocker.nudges = nudges;
+            self.scan_by = self.scan_by.min(now + SETTLE);
+            return (Some(blocker.clone()), None);
+        }
+        let blocker = begun.map(|b| Blocker { nudges, ..b });
+        let gone = blocker.clone().filter(|_| !told);
+        let moved = gone.and_then(|gone| self.tell_moved(now, gone));
+        (blocker, moved)
     }
 
     /// The transition is over: the last blockers have moved.

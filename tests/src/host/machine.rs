@@ -12,7 +12,7 @@ use super::accelerator::Accelerator;
 pub(super) const QEMU: &str = "qemu-system-x86_64";
 
 /// Rootfs, 20,000 sleeping threads, and what a Debian needs.
-const MEMORY_MIB: &str = "3072";
+pub(super) const MEMORY_MIB: usize = 3072;
 
 /// `console`: the kernel's messages, errors only. `panic`, `oops`: the end of the kernel is the end of QEMU, at once.
 /// `audit`: else every unit start is a line on the console.
@@ -73,7 +73,7 @@ impl Machine<'_> {
                 "-smp",
                 "2",
                 "-m",
-                MEMORY_MIB,
+                &MEMORY_MIB.to_string(),
                 "-nodefaults",
                 "-display",
                 "none",

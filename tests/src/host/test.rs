@@ -2,7 +2,7 @@
 //! Test runs: chooses what to boot, runs as many machines side by side as there are processors, prints one line for each
 //! verdict and the counts.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::accelerator::Accelerator;
 use super::evidence::keep;
 use super::follow::{Verdict, follow};
 use super::image;
-use super::machine::{Machine, Terminal};
+use super::machine::{MEMORY_MIB, Machine, Terminal};
 use super::setup::{Kernel, prepare_beside, userland};
 use super::workplace::Workplace;
 use crate::plan::{Plan, Purpose};
@@ -35,8 +35,8 @@ struct Run {
     folder: Workplace,
 }
 
-/// Runs the scenarios that fit a filter on the newest kernel of each series. Says whether all passed. An emulated machine keeps
-/// one processor busy, so there are never more of them than processors; the series that takes longest is best the first.
+/// Runs the scenarios that fit a filter on the newest kernel of each series, as many machines at once as fit; the series that
+/// takes longest is best the first. Says whether all passed.
 pub fn test(series: &[String], filter: &str, daemon: bool) -> Result<bool> {
     let installed = prepare_beside(series, || image::build(daemon))?;
     let mut runs = Vec::new();
@@ -52,28 +52,43 @@ pub fn test(series: &[String], filter: &str, daemon: bool) -> Result<bool> {
     let counts = Mutex::new(Counts::default());
     let several = series.len() > 1;
     let waiting = Mutex::new(runs.iter());
-    let lanes = thread::available_parallelism()
-        .map_or(1, NonZeroUsize::get)
-        .min(runs.len());
+    let failure = Mutex::new(None);
     thread::scope(|scope| {
-        let work = || -> Result<()> {
-            loop {
-                let next = waiting.lock().ok().context("a run panicked")?.next();
-                let Some(run) = next else { return Ok(()) };
-                run.carry_out(installed.as_deref(), accelerator, &mut |verdict| {
-                    run.tell(verdict, several, &counts)
-                })?;
-            }
-        };
-        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(work)).collect();
-        lanes
-            .into_iter()
-            .try_for_each(|lane| lane.join().ok().context("a run panicked")?)
-    })?;
+        for _ in 0..lanes(accelerator).min(runs.len()) {
+            scope.spawn(|| {
+                // what one machine could not do is no reason not to boot the next
+                while let Some(run) = waiting.lock().ok().and_then(|mut waiting| waiting.next()) {
+                    let tell = &mut |verdict| run.tell(verdict, several, &counts);
+                    if let Err(why) = run.carry_out(installed.as_deref(), accelerator, tell)
+                        && let Ok(mut first) = failure.lock()
+                    {
+                        first.get_or_insert(why);
+                    }
+                }
+            });
+        }
+    });
 
     let Counts { passed, failed } = counts.into_inner().ok().context("a run panicked")?;
     print(&format!("{passed} passed, {failed} failed\n"))?;
-    Ok(failed == 0)
+    match failure.into_inner().ok().context("a run panicked")? {
+        Some(why) => Err(why),
+        None => Ok(failed == 0),
+    }
+}
+
+/// How many machines fit beside each other. An emulated one keeps one processor busy, one on KVM two.
+fn lanes(accelerator: Accelerator) -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let by_processors = match accelerator {
+        Accelerator::Kvm => processors / 2,
+        Accelerator::Tcg => processors,
+    };
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = available.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<usize>().ok());
+    let by_memory = kib.map_or(1, |kib| kib / 1024 / MEMORY_MIB);
+    by_processors.min(by_memory).max(1)
 }
 
 impl Run {

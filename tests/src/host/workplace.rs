@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Where a run keeps its files: a folder of the target folder for each kernel, and one for what `make install` installs.
+//! Where a run keeps its files: a folder of the target folder for each machine, and one for what `make install` installs.
 //! A run holds its folders; another that wants them waits.
 
 use std::fs::{self, File};

@@ -108,9 +108,15 @@ fn unfit_modules(guest: &Guest) -> Result<()> {
     ensure!(told.stderr.contains("livepatch: symbol '"), "{}", told.stderr);
     standing.ensure_unchanged()?;
 
-    fs::write("/proc/sys/kernel/ftrace_enabled", "0").context("ftrace_enabled")?;
+    let switch = "/proc/sys/kernel/ftrace_enabled";
+    if let Err(why) = fs::write(switch, "0") {
+        let never = why.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error());
+        ensure!(never, "{switch}: {why}");
+        guest.note("this kernel's ftrace can never be turned off (since 7.3)");
+        return Ok(());
+    }
     refused(guest, &guest.module("lp_version").file(), "Refused", 1)?;
-    fs::write("/proc/sys/kernel/ftrace_enabled", "1").context("ftrace_enabled")
+    fs::write(switch, "1").context(switch)
 }
 
 fn unsafe_files(guest: &Guest) -> Result<()> {

@@ -6,9 +6,13 @@ use crate::{
         Model,
         fact::{Fact, Outcome},
         job::{JobOptions, OnTimeout},
-        patch::{Core::Kernel, Direction, Function, Listed, PatchListing},
+        patch::{
+            Core::{self, Kernel},
+            Direction, Function, Listed, PatchListing,
+        },
         refusal::{ErrorName, Refusal},
         request::Request,
+        task::Sighting,
         testing::{name, sighting},
         time::{Millis, Moment},
     },
@@ -203,5 +207,61 @@ fn only_patches_of_the_same_functions_are_below() {
         });
         let expected: Vec<_> = expected.iter().copied().map(name).collect();
         assert_eq!(below, Some(expected), "{replace:?}");
+    }
+}
+
+#[test]
+fn of_a_core_whose_states_scans_alone_tell_only_some_are_nudged_after_each() {
+    for (core, expected) in [(Core::Kernel, 20), (Core::KlpRs, 8)] {
+        let mut model = Model::new();
+        let Fact::Listing { patches, .. } = lp(true, true) else {
+            unreachable!()
+        };
+        model.observe(T, Fact::Listing { core, patches });
+        let asleep = |tid| Sighting {
+            on_stack: Some("tgt_wait [tgt]".to_owned()),
+            ..sighting(tid)
+        };
+        let pending: Vec<_> = (812..832).map(asleep).collect();
+        let seen = |pending: &[Sighting]| Fact::Scan {
+            core,
+            patch: name("lp"),
+            direction: Direction::Patching,
+            pending: pending.to_vec(),
+            visited: 50,
+        };
+        model.observe(T, seen(&pending));
+        let later = T + Millis(1_000);
+        model.observe(later, seen(&pending));
+        let nudges = |model: &Model, now| {
+            let actions = decide(model, &Rules::default(), now).actions.into_iter();
+            actions
+                .filter(|a| matches!(a, Action::Nudge { .. }))
+                .collect::<Vec<_>>()
+        };
+        let first = nudges(&model, later);
+        assert_eq!(first.len(), expected, "{core}");
+        for nudge in &first {
+            begun(&mut model, later, nudge);
+        }
+        assert_eq!(nudges(&model, later), [], "{core}");
+        // each outcome makes room, and the next ones want a fresh look
+        for nudge in first {
+            let Action::Nudge { patch, key, .. } = nudge else {
+                unreachable!()
+            };
+            let result = Ok(());
+            model.observe(
+                later + Millis(60),
+                Fact::Outcome(Outcome::Nudged { patch, key, result }),
+            );
+        }
+        assert_eq!(nudges(&model, later + Millis(60)), [], "{core}");
+        model.observe(later + Millis(61), seen(&pending[expected..]));
+        assert_eq!(
+            nudges(&model, later + Millis(61)).len(),
+            expected.min(20 - expected),
+            "{core}"
+        );
     }
 }

@@ -258,6 +258,7 @@ fn every_nudge_is_told_even_if_the_task_has_moved_when_its_outcome_comes() {
     m.run_for(10_000);
     assert_eq!(m.kernel.nudged.len(), 1);
     assert_eq!(m.count(|c| matches!(c, Change::Nudged { result: Ok(()), .. })), 1);
+    assert_eq!(m.count(|c| matches!(c, Change::BlockerMoved { .. })), 1);
 }
 
 #[test]
