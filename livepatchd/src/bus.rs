@@ -24,7 +24,9 @@ use std::sync::Arc;
 use tokio::{sync::mpsc, task::JoinHandle};
 use zbus::{
     Connection,
-    fdo::{ObjectManager, RequestNameFlags},
+    fdo::{DBusProxy, ObjectManager, RequestNameFlags, RequestNameReply},
+    names::WellKnownName,
+    proxy::CacheProperties,
 };
 
 use self::{
@@ -128,11 +130,19 @@ impl Bus {
     /// Takes the well-known name, after everything published so far can be read.
     pub async fn claim_name(&self) -> Result<(), BusError> {
         self.board.settled().await;
-        let flags = RequestNameFlags::DO_NOT_QUEUE;
-        match self.connection.request_name_with_flags(NAME, flags).await {
-            Ok(_) => Ok(()),
-            Err(zbus::Error::NameTaken) => Err(BusError::NameTaken),
-            Err(error) => Err(error.into()),
+        // not the connection's own way, which first subscribes to the name's loss: nobody can take it from us
+        let bus = DBusProxy::builder(&self.connection)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await?;
+        let name = WellKnownName::from_static_str_unchecked(NAME);
+        match bus
+            .request_name(name, RequestNameFlags::DO_NOT_QUEUE)
+            .await
+            .map_err(zbus::Error::from)?
+        {
+            RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner => Ok(()),
+            RequestNameReply::Exists | RequestNameReply::InQueue => Err(BusError::NameTaken),
         }
     }
 

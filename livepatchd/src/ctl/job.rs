@@ -12,7 +12,10 @@ use zbus::{OwnedVariant, Variant};
 use super::exit::{Exit, Failure};
 use crate::{
     bus::error::parse_sentence,
-    model::{job::JobResult, refusal::Refusal},
+    model::{
+        job::{JobPhase, JobResult},
+        refusal::Refusal,
+    },
 };
 
 /// The properties of a job at one moment.
@@ -66,6 +69,11 @@ impl JobView {
             result: RESULTS.into_iter().find(|known| known.as_str() == result),
             error: parse_sentence(&word("Error")?),
         })
+    }
+
+    /// Whether the kernel is still loading the module: it has no blockers then.
+    pub(super) fn is_loading(&self) -> bool {
+        self.state == JobPhase::Loading.as_str()
     }
 
     /// The document for `--json`.

@@ -58,9 +58,9 @@ async fn start<B>(client: &Client, output: Output, how: Wait, member: &str, body
 where
     B: serde::Serialize + zbus::DynamicType,
 {
-    // before the call, so that no signal of the job is missed
-    let signals = client.signals().await?;
-    let job: OwnedObjectPath = client.change(member, body).await?;
+    // sent before the call, so that no signal of the job is missed; the bus keeps their order
+    let (signals, job) = tokio::join!(biased; client.signals(), client.change(member, body));
+    let (job, signals): (OwnedObjectPath, _) = (job?, signals?);
     if !how.no_wait {
         return wait::wait(client, output, signals, &job).await;
     }

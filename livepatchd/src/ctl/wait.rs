@@ -84,8 +84,12 @@ pub(super) async fn wait(
 async fn look(client: &Client, path: &OwnedObjectPath, progress: &mut Progress) -> Result<Option<JobView>, Failure> {
     let job = client.job(path).await?;
     if let Some(job) = job.as_ref().filter(|job| job.result.is_none()) {
-        // between the two calls the patch may have gone; the next look tells
-        let blockers = client.blockers(&job.patch, false).await.unwrap_or_default();
+        let blockers = if job.is_loading() {
+            Vec::new()
+        } else {
+            // between the two calls the patch may have gone; the next look tells
+            client.blockers(&job.patch, false).await.unwrap_or_default()
+        };
         progress.show(job, &blockers);
     }
     Ok(job)

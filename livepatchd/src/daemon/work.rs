@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    task::{JoinSet, spawn_blocking},
+    task::{JoinError, JoinSet, spawn_blocking},
     time::{sleep, timeout},
 };
 
@@ -136,18 +136,26 @@ impl Work {
         let (places, executor) = (self.places.clone(), Arc::clone(&self.executor));
         let (scanner, events) = (Arc::clone(&self.scanner), self.events.clone());
         let mut ready = self.events_ready.clone();
-        tokio::spawn(async move {
-            if matches!(action, Action::Load(_)) {
-                // without the events the load goes on all the same, and reasons come from stacks
-                let _ = timeout(EVENTS_TIME, ready.wait_for(|ready| *ready)).await;
-            }
-            let done = spawn_blocking(move || carry_out(&places, &executor, &scanner, &action, module.as_ref())).await;
+        let waits = matches!(action, Action::Load(_)) && !*ready.borrow();
+        let carry_out = move || carry_out(&places, &executor, &scanner, &action, module.as_ref());
+        let finished = move |done: Result<Vec<Fact>, JoinError>| {
             let facts = done.unwrap_or_else(|panic| {
                 tracing::error!("{slot:?}: {panic}");
                 Vec::new()
             });
             let _ = events.send(Event::Finished(slot, facts));
-        });
+        };
+        if waits {
+            tokio::spawn(async move {
+                // without the events the load goes on all the same, and reasons come from stacks
+                let _ = timeout(EVENTS_TIME, ready.wait_for(|ready| *ready)).await;
+                finished(spawn_blocking(carry_out).await);
+            });
+        } else {
+            // on its way before the loop goes on to tell of it
+            let done = spawn_blocking(carry_out);
+            tokio::spawn(async move { finished(done.await) });
+        }
     }
 
     /// Says no to a write that is marked as under way, as the kernel would.

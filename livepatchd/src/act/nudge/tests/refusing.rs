@@ -17,6 +17,8 @@ fn a_thread_that_is_not_pending_sleeps_on() {
     let sleeper = Sleeper::new();
     let before = sleeper.switches();
     let try_with = |state: &str, core, direction| {
+        // the nudge before may still have it awake
+        sleeper.wait_for("asleep again", |stat| stat.state == b'S');
         let places = runtime.showing(sleeper.pid(), sleeper.pid(), state);
         Nudger::new(&places).nudge(Aim {
             core,
