@@ -95,6 +95,13 @@ impl Model {
                 Vec::new()
             }
             Fact::Transition { core, event } => self.take_event(now, core, event),
+            Fact::EventsLost => {
+                for core in Core::ALL {
+                    self.freshness.entry(core).or_default().stir();
+                }
+                self.rounds.values_mut().for_each(Rounds::lose);
+                Vec::new()
+            }
             Fact::Verdict {
                 core,
                 key,
@@ -109,13 +116,13 @@ impl Model {
                 patch,
                 direction,
                 pending,
-                visited,
+                total,
             } => {
                 let rounds = self.rounds.entry(core).or_default();
                 match self.transitions.get_mut(&core) {
                     Some(t) if (&t.patch, t.direction) == (&patch, direction) => {
                         let functions = self.patches.get(&t.patch).map_or(&[][..], |p| &p.functions);
-                        t.scanned(now, pending, visited, rounds, functions)
+                        t.scanned(now, pending, total, rounds, functions)
                     }
                     // asked for before the transition turned round or ended
                     Some(_) | None => Vec::new(),
@@ -240,6 +247,13 @@ impl Model {
     /// Whether what is known of this core's patches is from before the outcome of an action.
     pub fn is_behind(&self, core: Core) -> bool {
         self.freshness(core).is_behind()
+    }
+
+    /// Whom alone a scan of this core's transition need look at ([`Transition::suspects`]). Only the kernel's own core shows
+    /// the states of single tasks.
+    pub fn suspects(&self, core: Core) -> Option<Vec<TaskKey>> {
+        let transition = self.transitions.get(&core).filter(|_| core == Core::Kernel)?;
+        transition.suspects(self.rounds.get(&core)?)
     }
 
     /// When this core was last listed.

@@ -216,6 +216,7 @@ fn scan_of(model: &Model, core: Core, transition: &Transition) -> Action {
         direction: transition.direction,
         functions: patch.map(|p| p.functions.clone()).unwrap_or_default(),
         below: model.patches().filter(below).map(|p| p.name.clone()).collect(),
+        among: model.suspects(core),
     }
 }
 

@@ -119,7 +119,7 @@ impl Stage {
             patch: name("lp"),
             direction: Direction::Patching,
             pending: threads_of(threads).map(|key| sighting(key.tid)).collect(),
-            visited: threads,
+            total: threads,
         };
         self.daemon.observe(now(), scan);
         self.daemon.publish();

@@ -171,7 +171,7 @@ async fn follow_bpf(
                         "{} BPF events were lost; what they told is read from sysfs and stacks",
                         batch.lost
                     );
-                    reporter.stir_all();
+                    reporter.fact(Fact::EventsLost);
                 }
             }
             Err(why) => {

@@ -136,7 +136,7 @@ impl Work {
         let (places, executor) = (self.places.clone(), Arc::clone(&self.executor));
         let (scanner, events) = (Arc::clone(&self.scanner), self.events.clone());
         let mut ready = self.events_ready.clone();
-        let waits = matches!(action, Action::Load(_)) && !*ready.borrow();
+        let is_load = matches!(action, Action::Load(_));
         let carry_out = move || carry_out(&places, &executor, &scanner, &action, module.as_ref());
         let finished = move |done: Result<Vec<Fact>, JoinError>| {
             let facts = done.unwrap_or_else(|panic| {
@@ -145,17 +145,19 @@ impl Work {
             });
             let _ = events.send(Event::Finished(slot, facts));
         };
-        if waits {
-            tokio::spawn(async move {
-                // without the events the load goes on all the same, and reasons come from stacks
-                let _ = timeout(EVENTS_TIME, ready.wait_for(|ready| *ready)).await;
-                finished(spawn_blocking(carry_out).await);
-            });
-        } else {
+        if is_load && *ready.borrow() {
             // on its way before the loop goes on to tell of it
             let done = spawn_blocking(carry_out);
             tokio::spawn(async move { finished(done.await) });
+            return;
         }
+        tokio::spawn(async move {
+            if is_load {
+                // without the events the load goes on all the same, and reasons come from stacks
+                let _ = timeout(EVENTS_TIME, ready.wait_for(|ready| *ready)).await;
+            }
+            finished(spawn_blocking(carry_out).await);
+        });
     }
 
     /// Says no to a write that is marked as under way, as the kernel would.
@@ -222,6 +224,7 @@ fn carry_out(
             direction,
             functions,
             below,
+            among,
         } => {
             let mut scanner = scanner.lock().unwrap_or_else(PoisonError::into_inner);
             let asked = Asked {
@@ -230,6 +233,7 @@ fn carry_out(
                 direction: *direction,
                 functions,
                 below,
+                among: among.as_deref(),
             };
             match scanner.pending(asked) {
                 Ok(found) => vec![Fact::Scan {
@@ -237,7 +241,7 @@ fn carry_out(
                     patch: patch.clone(),
                     direction: *direction,
                     pending: found.pending,
-                    visited: found.visited,
+                    total: found.total,
                 }],
                 Err(why) => {
                     tracing::warn!("{patch}: pending tasks cannot be listed: {why}");

@@ -41,7 +41,9 @@ pub enum Fact {
         /// The verdict.
         verdict: Verdict,
     },
-    /// One pass over all tasks. Every `Action::Scan` is answered by one.
+    /// Some of what the cores' transitions did was not heard.
+    EventsLost,
+    /// Which tasks are pending. Every `Action::Scan` is answered by one.
     Scan {
         /// The core whose transition it looked at.
         core: Core,
@@ -51,8 +53,8 @@ pub enum Fact {
         direction: Direction,
         /// Every pending task that the pass could see.
         pending: Vec<Sighting>,
-        /// Tasks visited in all.
-        visited: u32,
+        /// Tasks there are in all.
+        total: u32,
     },
     /// What became of an action.
     Outcome(Outcome),

@@ -4,6 +4,7 @@
 //! What the model and policy make of a kernel together is in `policy/tests`.
 
 mod resuming;
+mod suspects;
 
 use super::{
     Model,
@@ -266,7 +267,7 @@ fn a_pass_over_tasks_counts_only_for_the_transition_that_asked_for_it() {
         patch: name("lp"),
         direction,
         pending: vec![sighting(812)],
-        visited: 5,
+        total: 5,
     };
     model.observe(T, scan(Unpatching));
     assert_eq!(model.transitions().map(|(_, t)| t.pending()).sum::<u32>(), 0);
@@ -282,7 +283,7 @@ fn a_pass_that_misses_a_task_does_not_forget_its_nudges() {
         patch: name("lp"),
         direction: Patching,
         pending: tids.iter().copied().map(sighting).collect(),
-        visited: 5,
+        total: 5,
     };
     model.observe(T, scan(&[812]));
     let nudged = Outcome::Nudged {
@@ -328,7 +329,7 @@ fn the_verdicts_of_a_first_round_survive_a_listing_from_before_it() {
             patch: name("lp"),
             direction: Patching,
             pending: vec![sighting(812)],
-            visited: 5,
+            total: 5,
         },
     );
     let reason = changes.iter().find_map(|change| match change {
@@ -351,7 +352,7 @@ fn what_is_seen_before_the_first_round_ends_is_no_news() {
         patch: name("lp"),
         direction: Patching,
         pending: pending.iter().map(|tid| in_function(*tid)).collect(),
-        visited: 5,
+        total: 5,
     };
     let found = |changes: Vec<Change>| {
         let news = changes

@@ -23,12 +23,24 @@ pub struct Rounds {
     first_end: Option<Moment>,
     current: BTreeMap<TaskKey, (String, Verdict)>,
     last: BTreeMap<TaskKey, (String, Verdict)>,
+    /// Whether every verdict of the present round came to us, as far as known; and every one of the last.
+    current_is_whole: bool,
+    last_is_whole: bool,
 }
 
 impl Rounds {
     /// A transition started, was reversed, or ended: earlier verdicts say nothing any more.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            current_is_whole: true,
+            ..Self::default()
+        };
+    }
+
+    /// Verdicts were lost, of the present round or of one that ended just now.
+    pub(super) fn lose(&mut self) {
+        self.current_is_whole = false;
+        self.last_is_whole = false;
     }
 
     /// The kernel could not move this task in the present round.
@@ -41,6 +53,12 @@ impl Rounds {
         self.ended += 1;
         self.first_end.get_or_insert(now);
         self.last = std::mem::take(&mut self.current);
+        self.last_is_whole = std::mem::replace(&mut self.current_is_whole, true);
+    }
+
+    /// Every task that the last round could not move, if the kernel named any and nothing it said was lost.
+    fn named(&self) -> Option<impl Iterator<Item = TaskKey>> {
+        (self.last_is_whole && !self.last.is_empty()).then(|| self.last.keys().copied())
     }
 
     /// The last word on a task.
@@ -83,7 +101,7 @@ pub struct Transition {
     pub started: Moment,
     /// Pending tasks, as the last scan saw them, each with its reason.
     pub blockers: BTreeMap<TaskKey, Blocker>,
-    /// All tasks that the last scan visited; 0 before the first.
+    /// All tasks there were at the last scan; 0 before the first.
     pub total: u32,
     /// When a task was last seen to have moved; the start before that.
     pub last_progress: Moment,
@@ -146,12 +164,23 @@ impl Transition {
         self.last_seen.is_some_and(|seen| seen >= moment)
     }
 
+    /// Whom alone a scan need look at, if that is known and they are few: those that the last round named, and those seen
+    /// pending since. All others had moved by then, and nobody moves back. A child of a pending task is pending too
+    /// until it first returns to user mode; one that does not get there is named in the next round.
+    pub fn suspects(&self, rounds: &Rounds) -> Option<Vec<TaskKey>> {
+        /// Looked at one by one, more would cost what a pass over some thousand tasks does.
+        const FEW: usize = 16;
+        let named: BTreeSet<_> = rounds.named()?.chain(self.blockers.keys().copied()).collect();
+        let suspects: Vec<_> = named.into_iter().filter(|key| key.tid != 0).collect();
+        (suspects.len() <= FEW).then_some(suspects)
+    }
+
     /// Takes in a scan; says what changed.
     pub fn scanned(
         &mut self,
         now: Moment,
         pending: Vec<Sighting>,
-        visited: u32,
+        total: u32,
         rounds: &Rounds,
         functions: &[Function],
     ) -> Vec<Change> {
@@ -177,7 +206,7 @@ impl Transition {
         }
         self.last_seen = Some(now);
         self.nudge_now.retain(|key| self.blockers.contains_key(key));
-        self.total = visited.max(self.pending());
+        self.total = total.max(self.pending());
         let mut changes = self.tell_new(now, rounds);
         let moved = !before.is_empty();
         changes.extend(before.into_values().filter_map(|gone| self.tell_moved(now, gone)));

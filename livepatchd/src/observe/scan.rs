@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Finding the tasks that hold a transition back, by the best means there are: one pass of the BPF iterator, else /proc
-//! (which knows the kernel's own core only).
+//! Finding the tasks that hold a transition back, by the best means there are. A few whom the kernel has named are looked at
+//! in /proc, one by one: that costs the same however many tasks there are. Everybody is looked at in one pass of the BPF
+//! iterator, or of /proc where there is none. /proc knows the kernel's own core only.
 //!
-//! Both find the same tasks; what is told of each is the same too. Synchronous: it runs where blocking is allowed.
-//! Nothing is kept between two passes but the BPF program.
+//! All find the same tasks; what is told of each is the same too. Synchronous: it runs where blocking is allowed.
+//! Nothing is kept between two scans but the BPF program.
 
 use std::io;
 
@@ -20,7 +21,7 @@ use super::{
 use crate::model::{
     patch::{Core, Direction, Function, PatchName},
     place::Places,
-    task::Sighting,
+    task::{Sighting, TaskKey},
 };
 
 /// Which transition to look at.
@@ -36,18 +37,20 @@ pub struct Asked<'a> {
     pub functions: &'a [Function],
     /// Patches whose functions it replaces once more.
     pub below: &'a [PatchName],
+    /// No others can be pending; `None`: nothing is known of that.
+    pub among: Option<&'a [TaskKey]>,
 }
 
-/// What a pass found.
+/// What a scan found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Tasks that have not reached the target.
     pub pending: Vec<Sighting>,
-    /// Tasks visited in all.
-    pub visited: u32,
+    /// Tasks there are in all.
+    pub total: u32,
 }
 
-/// Why a pass found nothing.
+/// Why a scan found nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanFailed {
     /// /proc does not show the states of this core.
@@ -122,6 +125,7 @@ impl Scanner {
             direction,
             functions,
             below,
+            among,
         } = asked;
         let affected = &Affected {
             patch,
@@ -129,6 +133,12 @@ impl Scanner {
             functions,
             below,
         };
+        if let (Core::Kernel, Some(among)) = (core, among)
+            // where /proc hides them, the iterator may not
+            && let Ok(found) = procfs::among(&self.places, affected, among)
+        {
+            return Ok(found);
+        }
         let (states, by_bpf) = match (core, &mut self.by_bpf) {
             (Core::Kernel, Some(by_bpf)) => (StatesIn::Tasks, by_bpf),
             (Core::Kernel, None) => return Ok(procfs::pass(&self.places, affected)?),
@@ -141,7 +151,7 @@ impl Scanner {
                 let pending = pass.tasks.iter().map(|task| witness.sighting(seen(task), affected));
                 Ok(Found {
                     pending: pending.collect(),
-                    visited: u32::try_from(pass.visited).unwrap_or(u32::MAX),
+                    total: u32::try_from(pass.visited).unwrap_or(u32::MAX),
                 })
             }
             Err(bpf) if core != Core::Kernel => Err(ScanFailed::Bpf(bpf)),

@@ -12,7 +12,7 @@ use crate::model::{
 pub enum Action {
     /// Read a core's sysfs directory (answered by `Fact::Listing`).
     List(Core),
-    /// Pass over all tasks and report those that have not reached the target (answered by `Fact::Scan`).
+    /// Find the tasks that have not reached the target (answered by `Fact::Scan`).
     Scan {
         /// The core.
         core: Core,
@@ -24,6 +24,8 @@ pub enum Action {
         functions: Vec<Function>,
         /// Patches whose functions it replaces once more.
         below: Vec<PatchName>,
+        /// No others can be pending; `None`: all tasks are to be looked at.
+        among: Option<Vec<TaskKey>>,
     },
     /// Load the module that the daemon keeps for this job.
     Load(JobId),

@@ -14,6 +14,8 @@ use crate::wait;
 use crate::workload::Event;
 
 const RUNS: usize = 5;
+/// Runs of what depends on the phase of a second.
+const PHASES: usize = 9;
 /// Sleepers are spread over so many processes: one has not room for 20,000 stacks.
 const PROCESSES: usize = 4;
 const SOON: Duration = Duration::from_secs(30);
@@ -85,12 +87,14 @@ fn service(guest: &Guest) -> Result<()> {
 /// One stuck reader: the kernel alone, kpatch, livepatchd.
 fn stuck_reader(guest: &Guest) -> Result<()> {
     let file = guest.module("lp").file();
-    let (mut ours, mut transition, mut known) = (Vec::new(), Vec::new(), Vec::new());
-    for run in 0..RUNS {
+    let (mut ours, mut returned, mut transition, mut known) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for run in 0..PHASES {
         let journal = guest.journal()?;
-        ours.push(timed(guest, run, || {
+        let time = timed(guest, run, PHASES, || {
             guest.ctl().call(["apply", &file]).within(LONG).ok().map(drop)
-        })?);
+        })?;
+        ours.push(time.complete);
+        returned.push(time.returned);
         let started = moment(&journal, "'lp': starting patching transition")?;
         let ended = moment(&journal, "'lp': patching complete")?;
         transition.push(Duration::from_micros(ended.saturating_sub(started)));
@@ -103,19 +107,23 @@ fn stuck_reader(guest: &Guest) -> Result<()> {
     guest.call("systemctl", ["stop", "livepatchd"]).ok()?;
     let (mut alone, mut kpatch) = (Vec::new(), Vec::new());
     for run in 0..RUNS {
-        alone.push(timed(guest, run, || {
+        let time = timed(guest, run, RUNS, || {
             guest.module("lp").load()?;
             guest.patch("lp").wait_applied(LONG).map(drop)
-        })?);
-        kpatch.push(timed(guest, run, || {
+        })?;
+        alone.push(time.complete);
+        let time = timed(guest, run, RUNS, || {
             guest.call("kpatch", ["load", &file]).within(LONG).ok().map(drop)
-        })?);
+        })?;
+        kpatch.push(time.complete);
     }
     guest.restart_daemon()?;
     let (ours, alone, kpatch) = (median(ours), median(alone), median(kpatch));
     guest.note(&format!(
-        "stuck reader, apply to complete: livepatchd {}, kernel alone {} ({:.1} times), kpatch load {} ({:.1} times)",
+        "stuck reader, apply to complete: livepatchd {} (the command returns after {}), kernel alone {} ({:.1} times), \
+         kpatch load {} ({:.1} times)",
         seconds(ours),
+        seconds(median(returned)),
         seconds(alone),
         ratio(alone, ours),
         seconds(kpatch),
@@ -132,23 +140,32 @@ fn stuck_reader(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// A patch applied over a stuck reader, and everything put back afterwards; the time is that of `apply`.
+/// How long it took.
+struct Times {
+    /// Until the kernel said that the transition is complete.
+    complete: Duration,
+    /// Until the command was done.
+    returned: Duration,
+}
+
+/// A patch applied over a stuck reader, and everything put back afterwards; the times are those of `apply`.
 ///
 /// The kernel tries again on whole seconds (`kernel/livepatch/transition.c: round_jiffies_relative`), so what a transition
-/// lasts depends on when in a second it starts: the runs start evenly spread over one.
-fn timed(guest: &Guest, run: usize, apply: impl FnOnce() -> Result<()>) -> Result<Duration> {
+/// lasts depends on when in a second it starts: this many runs start evenly spread over one.
+fn timed(guest: &Guest, run: usize, runs: usize, apply: impl FnOnce() -> Result<()>) -> Result<Times> {
     let target = guest.load_target()?;
     let mut reader = guest.workload(["read", &Queue::Wait.file()])?;
     target.wait_for_sleepers(Queue::Wait, 1, SOON)?;
+    let journal = guest.journal()?;
     let second = Duration::from_secs(1);
-    let wanted = second * u32::try_from(run)? / u32::try_from(RUNS)?;
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let now = Duration::from_nanos(u64::try_from(now.tv_nsec)?);
-    let wait = wanted.checked_sub(now);
-    std::thread::sleep(wait.unwrap_or_else(|| (wanted + second).saturating_sub(now)));
-    let start = Instant::now();
+    let wanted = second * u32::try_from(run)? / u32::try_from(runs)?;
+    let phase = Duration::from_nanos(since_boot()?.subsec_nanos().into());
+    let wait = wanted.checked_sub(phase);
+    std::thread::sleep(wait.unwrap_or_else(|| (wanted + second).saturating_sub(phase)));
+    let start = since_boot()?;
     apply()?;
-    let took = start.elapsed();
+    let returned = since_boot()?.saturating_sub(start);
+    let complete = Duration::from_micros(moment(&journal, "'lp': patching complete")?);
     target.release_all()?;
     reader.wait_ended(SOON)?;
     let patch = guest.patch("lp");
@@ -157,11 +174,20 @@ fn timed(guest: &Guest, run: usize, apply: impl FnOnce() -> Result<()>) -> Resul
     wait::until(SOON, "lp to be unloaded", || {
         Ok(guest.call("rmmod", ["lp"]).run()?.code == 0 || !guest.module("lp").loaded())
     })?;
-    Ok(took)
+    Ok(Times {
+        complete: complete.saturating_sub(start),
+        returned,
+    })
 }
 
-/// Finding pending tasks among many: one BPF pass with reasons against a compiled loop over /proc. The first two differ in
-/// the tasks there are, the last two in those that are pending.
+/// The time as the kernel's log and the journal have it.
+fn since_boot() -> Result<Duration> {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Ok(Duration::new(u64::try_from(now.tv_sec)?, u32::try_from(now.tv_nsec)?))
+}
+
+/// Finding pending tasks among many, with reasons, against a compiled loop over /proc. The first two differ in the tasks
+/// there are, the last two in those that are pending.
 fn many_tasks(guest: &Guest) -> Result<()> {
     for (sleeping, pending) in [(2_000, 1), (20_000, 1), (2_000, 100), (2_000, 1_000)] {
         let target = guest.load_target()?;

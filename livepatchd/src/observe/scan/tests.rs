@@ -35,6 +35,7 @@ fn a_core_whose_tasks_cannot_be_seen_is_told_so() {
         direction: Direction::Patching,
         functions: &[],
         below: &[],
+        among: None,
     });
     assert!(matches!(refused, Err(ScanFailed::Core(Core::KlpRs))));
 }

@@ -76,7 +76,7 @@ fn scan(direction: Direction) -> Fact {
         patch: name("lp"),
         direction,
         pending: vec![sighting(812)],
-        visited: 5,
+        total: 5,
     }
 }
 
@@ -228,7 +228,7 @@ fn of_a_core_whose_states_scans_alone_tell_only_some_are_nudged_after_each() {
             patch: name("lp"),
             direction: Direction::Patching,
             pending: pending.to_vec(),
-            visited: 50,
+            total: 50,
         };
         model.observe(T, seen(&pending));
         let later = T + Millis(1_000);

@@ -16,7 +16,7 @@
 //! 10. `force` moves every task at once; the next try completes. The modules of patches that it disables stay for ever.
 //! 11. A module with a reference is not unloaded. A module of that name is not loaded twice.
 //! 12. Others load, write, unload, stop and continue tasks at any time.
-//! 13. Listings and passes over tasks arrive late; events may be missing altogether, kernel log lines never are.
+//! 13. Listings and looks at tasks arrive late; events may be missing altogether, kernel log lines never are.
 
 mod delays;
 mod livepatch;
@@ -63,9 +63,10 @@ enum Event {
         names: Vec<PatchName>,
         got: Vec<PatchListing>,
     },
-    Pass {
+    Look {
         patch: PatchName,
         direction: Direction,
+        among: Option<Vec<TaskKey>>,
     },
     Insmod {
         name: PatchName,
@@ -180,7 +181,7 @@ impl FakeKernel {
             self.advance();
         }
         self.agenda
-            .retain(|_, e| !matches!(e, Event::Arrives(_) | Event::Read { .. } | Event::Pass { .. }));
+            .retain(|_, e| !matches!(e, Event::Arrives(_) | Event::Read { .. } | Event::Look { .. }));
     }
 
     /// The patch in transition.
@@ -204,7 +205,19 @@ impl FakeKernel {
                 let names = self.modules.keys().cloned().collect();
                 self.later(0, Event::Read { names, got: Vec::new() });
             }
-            Action::Scan { patch, direction, .. } => self.later(0, Event::Pass { patch, direction }),
+            Action::Scan {
+                patch,
+                direction,
+                among,
+                ..
+            } => self.later(
+                0,
+                Event::Look {
+                    patch,
+                    direction,
+                    among,
+                },
+            ),
             Action::Load(job) => {
                 let name = loads.expect("a module for the job");
                 let by = Some(job);
@@ -276,7 +289,11 @@ impl FakeKernel {
         match event {
             Event::Arrives(_) => unreachable!("handed to the daemon"),
             Event::Read { names, got } => self.read(names, got),
-            Event::Pass { patch, direction } => self.pass(patch, direction),
+            Event::Look {
+                patch,
+                direction,
+                among,
+            } => self.look(patch, direction, among.as_deref()),
             Event::Insmod { name, by, step } => self.step_insmod(name, by, step),
             Event::Write { name, direction, ours } => self.take_write(name, direction, ours),
             Event::Disable { name, ours } => {
@@ -342,16 +359,21 @@ impl FakeKernel {
         self.deliver(self.delays.list, Some(Slot::List(core)), fact);
     }
 
-    fn pass(&mut self, patch: PatchName, direction: Direction) {
+    fn look(&mut self, patch: PatchName, direction: Direction, among: Option<&[TaskKey]>) {
         let moving = self.moving() == Some((&patch, direction));
         let there = direction == Direction::Patching;
-        let pending = self.tasks.values().filter(|t| moving && t.patched != there);
+        let looked_at = |t: &&Task| among.is_none_or(|among| among.contains(&t.seen.key));
+        let pending = self
+            .tasks
+            .values()
+            .filter(looked_at)
+            .filter(|t| moving && t.patched != there);
         let fact = Fact::Scan {
             core: Core::Kernel,
             patch,
             direction,
             pending: pending.map(Task::sighting).collect(),
-            visited: u32::try_from(self.tasks.len()).expect("few tasks"),
+            total: u32::try_from(self.tasks.len()).expect("few tasks"),
         };
         self.deliver(self.delays.scan, Some(Slot::Scan(Core::Kernel)), fact);
     }

@@ -319,6 +319,7 @@ fn fact() -> impl Strategy<Value = Fact> {
         6 => listing(),
         1 => core().prop_map(Fact::CoreGone),
         1 => core().prop_map(Fact::Stirred),
+        1 => Just(Fact::EventsLost),
         3 => (core(), event).prop_map(|(core, event)| Fact::Transition { core, event }),
         2 => (core(), 0..4_u32, verdict).prop_map(|(core, tid, verdict)| Fact::Verdict {
             core,
@@ -327,12 +328,12 @@ fn fact() -> impl Strategy<Value = Fact> {
             verdict
         }),
         4 => (core(), patch_name(), direction(), vec(1..4_u32, 0..4), 0..9_u32).prop_map(
-            |(core, patch, direction, tids, visited)| Fact::Scan {
+            |(core, patch, direction, tids, total)| Fact::Scan {
                 core,
                 patch,
                 direction,
                 pending: tids.into_iter().map(sighting).collect(),
-                visited
+                total
             }
         ),
         4 => outcome().prop_map(Fact::Outcome),
