@@ -50,10 +50,6 @@ impl Publisher {
 
     /// Tells whatever is posted, until the connection's end.
     pub(super) async fn run(mut self) {
-        // what the manager's object says at first, nobody has to be told
-        if let Ok(values) = self.read::<Manager>(&manager_path()).await {
-            self.told.insert(manager_path(), values);
-        }
         loop {
             let (version, snapshot, notices) = self.desk.board.take().await;
             if let Err(error) = self.tell(snapshot, notices).await {
@@ -135,7 +131,11 @@ impl Publisher {
     /// Tells the properties of one object whose values are new.
     async fn values<I: Interface>(&mut self, path: OwnedObjectPath) -> zbus::Result<()> {
         let values = self.read::<I>(&path).await?;
-        let told = self.told.entry(path.clone()).or_default();
+        let Some(told) = self.told.get_mut(&path) else {
+            // what an object says at first, nobody has to be told
+            self.told.insert(path, values);
+            return Ok(());
+        };
         let changed = values
             .iter()
             .filter(|(name, value)| told.get(*name) != Some(value))
