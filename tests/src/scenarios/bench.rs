@@ -88,7 +88,8 @@ fn service(guest: &Guest) -> Result<()> {
 /// One stuck reader: the kernel alone, kpatch, livepatchd.
 fn stuck_reader(guest: &Guest) -> Result<()> {
     let file = guest.module("lp").file();
-    let (mut ours, mut returned, mut transition, mut known) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut asked, mut returned) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut transition, mut known) = (Vec::new(), Vec::new());
     for run in 0..PHASES {
         let journal = guest.journal()?;
         let time = timed(guest, run, PHASES, || {
@@ -99,9 +100,11 @@ fn stuck_reader(guest: &Guest) -> Result<()> {
         let started = moment(&journal, "'lp': starting patching transition")?;
         let ended = moment(&journal, "'lp': patching complete")?;
         transition.push(Duration::from_micros(ended.saturating_sub(started)));
-        let told = journal.of_unit("livepatchd")?.into_iter();
-        let mut told = told.filter(|entry| entry.field("LIVEPATCH_REASON").is_some());
-        if let Some(at) = told.find_map(|entry| entry.micros()) {
+        let told = journal.of_unit("livepatchd")?;
+        let first = |is: fn(&&Entry) -> bool| told.iter().find(is).and_then(Entry::micros);
+        let at = first(|entry| entry.message().contains("apply asked for")).context("no job")?;
+        asked.push(Duration::from_micros(ended.saturating_sub(at)));
+        if let Some(at) = first(|entry| entry.field("LIVEPATCH_REASON").is_some()) {
             known.push(Duration::from_micros(at.saturating_sub(started)));
         }
     }
@@ -121,9 +124,10 @@ fn stuck_reader(guest: &Guest) -> Result<()> {
     guest.restart_daemon()?;
     let (ours, alone, kpatch) = (median(ours), median(alone), median(kpatch));
     guest.note(&format!(
-        "stuck reader, apply to complete: livepatchd {} (the command returns after {}), kernel alone {} ({:.1} times), \
-         kpatch load {} ({:.1} times)",
+        "stuck reader, apply to complete: livepatchd {} ({} after the daemon took the request, the command returns after \
+         {}), kernel alone {} ({:.1} times), kpatch load {} ({:.1} times)",
         seconds(ours),
+        seconds(median(asked)),
         seconds(median(returned)),
         seconds(alone),
         ratio(alone, ours),
