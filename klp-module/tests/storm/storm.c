@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * storm SECONDS: calls /proc/agree/call from processes that sleep, spin, fork, make threads and use io_uring, and reads all
- * that klp_rs shows in sysfs meanwhile. Ends early when it gets SIGTERM. Static, for an initramfs. Says nothing about
- * versions: /proc/agree/count does.
+ * storm SECONDS [WAY...]: calls /proc/agree/call from processes that sleep, spin, fork, make threads and use io_uring, and
+ * reads all that klp_rs shows in sysfs meanwhile; or in the ways named only, each as often as it is named. Ends early when it
+ * gets SIGTERM. Static, for an initramfs. Says nothing about versions: /proc/agree/count does.
  *
  * storm watch FILE: see watch().
  */
@@ -134,38 +134,62 @@ static void faulter(void)
 	}
 }
 
-static void (*const ways[])(void) = {
-	sleeper, sleeper, spinner, caller, burster, burster, forker, forker, threader,
-	faulter, faulter, uring_caller, uring_caller, sysfs_reader, sysfs_poller,
+static const struct way {
+	const char *name;
+	void (*run)(void);
+	unsigned int processes;
+} ways[] = {
+	{ "sleep", sleeper, 2 },
+	{ "spin", spinner, 1 },
+	{ "call", caller, 1 },
+	{ "burst", burster, 2 },
+	{ "fork", forker, 2 },
+	{ "thread", threader, 1 },
+	{ "fault", faulter, 2 },
+	{ "uring", uring_caller, 2 },
+	{ "sysfs", sysfs_reader, 1 },
+	{ "poll", sysfs_poller, 1 },
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 
-static pid_t children[WAYS];
+static pid_t children[64];
+static unsigned int count;
+
+static void start(const struct way *way)
+{
+	pid_t child = count < sizeof(children) / sizeof(children[0]) ? fork() : -1;
+
+	if (!child) {
+		way->run();
+		exit(0);
+	}
+	if (child > 0)
+		children[count++] = child;
+}
 
 static void stop(int signal)
 {
 	unsigned int i;
 
 	(void)signal;
-	for (i = 0; i < WAYS; i++)
-		if (children[i] > 0)
-			kill(children[i], SIGKILL);
+	for (i = 0; i < count; i++)
+		kill(children[i], SIGKILL);
 }
 
 int main(int argc, char **argv)
 {
-	unsigned int i;
+	unsigned int i, j;
 
 	if (argc == 3 && !strcmp(argv[1], "watch"))
 		return watch(argv[2]);
 	deadline = time(NULL) + (argc > 1 ? atoi(argv[1]) : 10);
-	for (i = 0; i < WAYS; i++) {
-		children[i] = fork();
-		if (!children[i]) {
-			ways[i]();
-			exit(0);
-		}
-	}
+	for (i = 0; argc <= 2 && i < WAYS; i++)
+		for (j = 0; j < ways[i].processes; j++)
+			start(&ways[i]);
+	for (j = 2; (int)j < argc; j++)
+		for (i = 0; i < WAYS; i++)
+			if (!strcmp(argv[j], ways[i].name))
+				start(&ways[i]);
 	signal(SIGTERM, stop);
 	while (wait(NULL) > 0 || errno == EINTR)
 		;
