@@ -64,6 +64,11 @@ pub(super) const WITHOUT_A_RULE: &[Scenario] = &[
         without_fork,
     )
     .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: a core as slow whose children inherit is not caught",
+        without_haste,
+    )
+    .within_secs(180),
 ];
 
 /// With `klp_rs` as it is on a kernel without reliable stacks; its patches stay.
@@ -171,6 +176,10 @@ fn without_window(guest: &Guest) -> Result<()> {
 
 fn without_fork(guest: &Guest) -> Result<()> {
     script(guest, &["rule", "fork"])
+}
+
+fn without_haste(guest: &Guest) -> Result<()> {
+    script(guest, &["rule", "haste"])
 }
 
 fn unwinder(guest: &Guest) -> Result<()> {
