@@ -21,7 +21,7 @@ reversed=0
 cycles=0
 # Without the rule hardly anybody needs more than five cycles.
 most=1000
-[ $rule != haste ] || most=15
+[ $rule != haste ] || most=10
 goes_on() { [ "$(value mixed)" = 0 ] && [ "$(now)" -lt $end ] && [ $cycles -lt $most ]; }
 case $rule in
 window)
@@ -52,7 +52,8 @@ else
 fi
 kill $storm
 wait $storm
-usleep 500000
+# Children that its callers had no time to wait for.
+until_ "all callers are gone" 50 sh -c '! grep -qsx storm /proc/[0-9]*/comm'
 if [ $rule = window ]; then
     unstuck
     until_ "the transition ends" 50 is $K/agree_turn/transition 0

@@ -55,7 +55,7 @@ while [ "$(now)" -lt "$end" ] && [ "$late" = 0 ]; do
     # One round of these five, then one that does it the other way.
     other=$((cycles / 5 % 2))
     if [ $((cycles % 5)) = 0 ]; then
-        stuck >"$T/stuck" || { cat "$T/stuck"; break; }
+        stuck || break
         turns 20
         unstuck
         settle agree_turn
@@ -113,7 +113,7 @@ done
 check "transitions turned round" [ "$reversed" -gt 0 ]
 check "patches were stacked" [ "$stacked" -gt 0 ]
 check "patches were replaced" [ "$replaced" -gt 0 ]
-check "a processor went and came" [ "$plugged" -gt 3 ]
+check "a processor went and came" [ "$plugged" -gt 1 ]
 check "  and is there" is $cpu 1
 check "sysfs was read" [ "$(said read)" -gt 100 ]
 check "who polled was told of the end of transitions" [ "$(said ended)" -gt 0 ]
