@@ -21,6 +21,7 @@ help:
 	@echo "make demo                      see a stuck transition found, explained, nudged and finished (in a VM)"
 	@echo "make shell                     a console in that VM, with livepatchd running and sample patches in /root"
 	@echo "make test                      every check: style, lints, unit tests, scenarios on stock kernels in VMs"
+	@echo "make nightly                   what takes too long for every test run: ten minutes of storm"
 	@echo "make bench                     the figures of README.md, measured side by side in one VM run"
 	@echo "make build                     target/release/livepatchd and livepatchctl"
 	@echo "make install DESTDIR= PREFIX=  binaries, unit, bus and polkit policy, default configuration; make uninstall"
@@ -45,6 +46,10 @@ demo shell bench: prerequisites
 .PHONY: test
 test: prerequisites
 	@tests/all.sh
+
+.PHONY: nightly
+nightly: prerequisites
+	@$(vm) test --no-daemon --nightly
 
 # What is installed, and where: mode, file, directory. `uninstall` removes exactly these files.
 define installed

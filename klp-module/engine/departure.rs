@@ -6,14 +6,11 @@
 //! since it came here. Once out, a task stays out, so none need be seen twice.
 
 use core::sync::atomic::Ordering;
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use kernel::{prelude::*, sync::Arc};
 
-use super::{
-    patch::{Func, Patch},
-    state::Core,
-};
+use super::{patch::Patch, state::Core};
 use crate::{
-    kernel_api::task::{self, Still, Walk},
+    kernel_api::task::{self, OnCpu, Still, Walk},
     pure::stack_verdict::{self, FuncId, Range},
 };
 
@@ -21,10 +18,6 @@ use crate::{
 const FIRST_PAUSE: u32 = 50;
 /// And no more than that.
 const LONGEST_PAUSE: u32 = 2_000;
-
-/// What an idle task that is switched out stands in (kernel/sched/idle.c): it is on no list, so it cannot be looked at then. A
-/// patch with one of these stays. An idle task that runs is seen.
-const IDLE_FRAMES: [&CStr; 3] = [c"do_idle", c"schedule_idle", c"cpu_startup_entry"];
 
 /// Where ftrace is called from, to look for tasks between that call and the function they were led to.
 pub(super) type Calls = KVec<(usize, FuncId)>;
@@ -64,9 +57,7 @@ pub(super) fn delay(core: &mut Core, patch: &Arc<Patch>, calls: &Arc<Calls>) {
         pause: FIRST_PAUSE,
     };
     patch.stays.store(true, Ordering::Relaxed);
-    let is_idle_frame = |func: &Func| IDLE_FRAMES.contains(&&*func.name);
-    let mut funcs = patch.objects.iter().flat_map(|object| &object.funcs);
-    if !task::stacks_are_reliable() || funcs.any(is_idle_frame) {
+    if !task::stacks_are_reliable() {
         pr_notice!(
             "tasks cannot be seen to leave patch '{}': its module stays\n",
             &*patch.name
@@ -104,7 +95,8 @@ impl Leaving {
             task.is_dead() || task.walk_stack(stop) == Walk::Complete
         };
         let mut inside = false;
-        task::each_running(|task| inside |= task.is_idle() && !outside(&task));
+        // The idle task of a CPU that is off never returns to where it was.
+        task::each_on_cpu(|task| inside |= matches!(task, OnCpu::Still(task) if task.is_idle() && !outside(&task)));
         if !inside {
             // Nothing but the stoppers runs then, so that every other task has its whole stack in memory.
             task::sweep(|task| inside |= !outside(&task));

@@ -29,7 +29,7 @@ use crate::{
         ftrace::Redirect,
         hooks::Hooks,
         published,
-        task::{self, Seen},
+        task::{self, OnCpu, Seen},
         thread,
         trace::{self, Step, Why},
     },
@@ -223,16 +223,20 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     let before = tasks.moves();
     let pending = |task: usize| tasks.is_patched(task) != tasks.target_patched();
     let (mut left, mut unreached) = (0usize, 0usize);
-    // Whoever is running now. An idle task is not in the task list: it is counted here.
-    task::each_running(|task| {
-        if !pending(task.key()) {
-            return;
+    // Whoever is running now, and the idle tasks, which are not in the task list and are counted here.
+    task::each_on_cpu(|task| match task {
+        OnCpu::Still(task) if pending(task.key()) => {
+            let verdict = table.try_move(&tasks, &task, None);
+            if verdict != Verdict::Moved && task.is_idle() {
+                left = left.saturating_add(1);
+                report(patch, &task.seen(), verdict);
+            }
         }
-        let verdict = table.try_move(&tasks, &task, None);
-        if verdict != Verdict::Moved && task.is_idle() {
+        OnCpu::Off(idle) if tasks.set_patched(idle.key(), tasks.target_patched()).is_err() => {
             left = left.saturating_add(1);
-            report(patch, &task.seen(), verdict);
+            report(patch, &idle, Verdict::NoRoom);
         }
+        OnCpu::Still(_) | OnCpu::Off(_) => {}
     });
     motion.looks = motion.looks.saturating_add(1);
     if motion.looks > LOOKS_BEFORE_SWEEP && motion.unreached > 0 {

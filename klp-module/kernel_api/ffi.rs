@@ -124,7 +124,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_reentry_begin() -> bool;
     pub(super) fn klp_rs_reentry_end();
 
-    pub(super) fn klp_rs_symbols_start(in_kernel: c_ulong, in_module: c_ulong);
+    pub(super) fn klp_rs_symbols_start(in_kernel: c_ulong, in_module: c_ulong, idle_task_of: c_ulong);
     pub(super) fn klp_rs_each_symbol(module: *const c_char, name: *const c_char, seen: SymbolFn, cookie: *mut c_void);
     pub(super) fn klp_rs_probe_places(places: *mut Place, count: c_uint) -> c_int;
     pub(super) fn klp_rs_symbol_text(address: c_ulong, text: *mut c_char, size: usize) -> usize;
@@ -132,7 +132,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_stack_walk(task: *mut task_struct, frame: FrameFn, cookie: *mut c_void) -> c_int;
     pub(super) fn klp_rs_stacks_are_reliable() -> bool;
     pub(super) fn klp_rs_with_blocked(task: *mut task_struct, pinned: TaskFn, cookie: *mut c_void) -> bool;
-    pub(super) fn klp_rs_each_cpu(running: TaskFn, cookie: *mut c_void);
+    pub(super) fn klp_rs_each_cpu(still: TaskFn, off: TaskFn, cookie: *mut c_void);
     pub(super) fn klp_rs_each_task(seen: TaskFn, cookie: *mut c_void);
     pub(super) fn klp_rs_sweep(still: TaskFn, cookie: *mut c_void) -> c_int;
     pub(super) fn klp_rs_task_count() -> c_uint;

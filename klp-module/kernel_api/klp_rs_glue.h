@@ -43,7 +43,8 @@ struct klp_rs_place {
 	bool traceable;		/* out */
 };
 typedef int (*klp_rs_symbol_fn)(void *cookie, unsigned long address);
-void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module);
+void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module, unsigned long idle_task_of);
+struct task_struct *klp_rs_idle_task(int cpu);
 void klp_rs_each_symbol(const char *module, const char *name, klp_rs_symbol_fn seen, void *cookie);
 int klp_rs_probe_places(struct klp_rs_place *places, unsigned int count);
 size_t klp_rs_symbol_text(unsigned long address, char *text, size_t size);
@@ -54,7 +55,7 @@ typedef void (*klp_rs_pinned_fn)(void *cookie, struct task_struct *task);
 int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *cookie);
 bool klp_rs_stacks_are_reliable(void);
 bool klp_rs_with_blocked(struct task_struct *task, klp_rs_pinned_fn pinned, void *cookie);
-void klp_rs_each_cpu(klp_rs_pinned_fn running, void *cookie);
+void klp_rs_each_cpu(klp_rs_pinned_fn still, klp_rs_pinned_fn off, void *cookie);
 void klp_rs_each_task(klp_rs_pinned_fn seen, void *cookie);
 int klp_rs_sweep(klp_rs_pinned_fn still, void *cookie);
 unsigned int klp_rs_task_count(void);

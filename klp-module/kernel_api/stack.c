@@ -93,28 +93,44 @@ out:
 	return blocked;
 }
 
-struct klp_rs_running {
+struct klp_rs_still {
 	klp_rs_pinned_fn call;
 	void *cookie;
 };
 
-/* In the interrupt: the interrupted task cannot go anywhere until this returns. */
-static void klp_rs_running_here(void *data)
+/*
+ * In the interrupt: the interrupted task cannot go anywhere until this returns, and the CPU's idle task, which runs nowhere
+ * else, stands at the schedule_idle() that it left by.
+ */
+static void klp_rs_still_here(void *data)
 {
-	struct klp_rs_running *running = data;
+	struct klp_rs_still *still = data;
+	struct task_struct *idle = klp_rs_idle_task(smp_processor_id());
 
-	running->call(running->cookie, current);
+	still->call(still->cookie, current);
+	if (idle && idle != current)
+		still->call(still->cookie, idle);
 }
 
-/* Calls @running with whatever task runs on a CPU, on that CPU; for every online CPU, one after the other. */
-void klp_rs_each_cpu(klp_rs_pinned_fn running, void *cookie)
+/*
+ * Calls @still with whatever task runs on a CPU and with its idle task, on that CPU, for every online CPU; @off with the idle
+ * tasks of the others, which begin with an empty stack when their CPU comes up. One after the other, and no CPU comes or
+ * goes meanwhile: none is missed by both, so that a CPU which comes up later has an idle task that was looked at.
+ */
+void klp_rs_each_cpu(klp_rs_pinned_fn still, klp_rs_pinned_fn off, void *cookie)
 {
-	struct klp_rs_running request = { running, cookie };
+	struct klp_rs_still request = { still, cookie };
 	int cpu;
 
 	cpus_read_lock();
-	for_each_online_cpu(cpu)
-		smp_call_function_single(cpu, klp_rs_running_here, &request, 1);
+	for_each_possible_cpu(cpu) {
+		struct task_struct *idle = klp_rs_idle_task(cpu);
+
+		if (cpu_online(cpu))
+			smp_call_function_single(cpu, klp_rs_still_here, &request, 1);
+		else if (idle)
+			off(cookie, idle);
+	}
 	cpus_read_unlock();
 }
 
@@ -134,7 +150,7 @@ void klp_rs_each_task(klp_rs_pinned_fn seen, void *cookie)
 
 static int klp_rs_sweep_stopped(void *data)
 {
-	struct klp_rs_running *still = data;
+	struct klp_rs_still *still = data;
 	struct task_struct *group, *task;
 
 	for_each_process_thread(group, task)
@@ -149,7 +165,7 @@ static int klp_rs_sweep_stopped(void *data)
  */
 int klp_rs_sweep(klp_rs_pinned_fn still, void *cookie)
 {
-	struct klp_rs_running request = { still, cookie };
+	struct klp_rs_still request = { still, cookie };
 
 	return stop_machine(klp_rs_sweep_stopped, &request, NULL);
 }

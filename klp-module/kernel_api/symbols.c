@@ -3,14 +3,16 @@
  * Symbols: all of a name, what an address belongs to, where ftrace calls out of a function. Chooses nothing: which of
  * several symbols is meant is pure/symbol_search.rs' matter.
  *
- * The kernel's own two functions that visit every symbol of a name are not exported. A disabled kprobe finds them, once,
- * and a static call makes them direct calls: an indirect one would be refused by a processor with IBT, because the kernel
- * takes the landing pad from functions whose address nobody takes (arch/x86/kernel/alternative.c:apply_seal_endbr), and by
- * kCFI for the same reason. Their types are those of this kernel's headers, checked when this is compiled.
+ * The kernel's own two functions that visit every symbol of a name, and the one that knows the idle tasks, are not exported.
+ * A disabled kprobe finds them, once, and a static call makes them direct calls: an indirect one would be refused by a
+ * processor with IBT, because the kernel takes the landing pad from functions whose address nobody takes
+ * (arch/x86/kernel/alternative.c:apply_seal_endbr), and by kCFI for the same reason. Their types are those of this kernel's
+ * headers, checked when this is compiled.
  */
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/static_call.h>
 #include <linux/string.h>
@@ -19,6 +21,7 @@
 
 static typeof(kallsyms_on_each_match_symbol) klp_rs_none_in_kernel;
 static typeof(module_kallsyms_on_each_symbol) klp_rs_none_in_module;
+static typeof(idle_task) klp_rs_no_idle_task;
 
 static int klp_rs_none_in_kernel(int (*seen)(void *cookie, unsigned long address), const char *name, void *cookie)
 {
@@ -31,15 +34,28 @@ static int klp_rs_none_in_module(const char *module, int (*seen)(void *cookie, c
 	return 0;
 }
 
-/* Until klp_rs_symbols_start() nothing has a symbol. */
+static struct task_struct *klp_rs_no_idle_task(int cpu)
+{
+	return NULL;
+}
+
+/* Until klp_rs_symbols_start() nothing has a symbol, and no CPU an idle task. */
 DEFINE_STATIC_CALL(klp_rs_each_in_kernel, klp_rs_none_in_kernel);
 DEFINE_STATIC_CALL(klp_rs_each_in_module, klp_rs_none_in_module);
+DEFINE_STATIC_CALL(klp_rs_idle_task_of, klp_rs_no_idle_task);
 
-/* @in_kernel and @in_module are the first instructions of the functions that the calls are named after. */
-void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module)
+/* The first instructions of the functions that the calls stand for. */
+void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module, unsigned long idle_task_of)
 {
 	static_call_update(klp_rs_each_in_kernel, (typeof(&kallsyms_on_each_match_symbol))in_kernel);
 	static_call_update(klp_rs_each_in_module, (typeof(&module_kallsyms_on_each_symbol))in_module);
+	static_call_update(klp_rs_idle_task_of, (typeof(&idle_task))idle_task_of);
+}
+
+/* May be called in an interrupt. */
+struct task_struct *klp_rs_idle_task(int cpu)
+{
+	return static_call(klp_rs_idle_task_of)(cpu);
 }
 
 struct klp_rs_wanted {

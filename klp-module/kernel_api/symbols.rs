@@ -18,25 +18,29 @@ use crate::pure::{
 /// `KSYM_SYMBOL_LEN` of include/linux/kallsyms.h, with room to spare.
 const SYMBOL_TEXT: usize = 1024;
 
-/// The kernel's functions that visit symbols.
-const VISITORS: [&CStr; 2] = [c"kallsyms_on_each_match_symbol", c"module_kallsyms_on_each_symbol"];
+/// The kernel's functions that are not exported and are needed: two that visit symbols, one that knows idle tasks.
+const NEEDED: [&CStr; 3] = [
+    c"kallsyms_on_each_match_symbol",
+    c"module_kallsyms_on_each_symbol",
+    c"idle_task",
+];
 
 /// Symbols can be found.
 pub(crate) struct Symbols(());
 
 impl Symbols {
-    /// Finds what finds symbols. Once, when the module is loaded.
+    /// Finds what finds symbols, and what finds idle tasks. Once, when the module is loaded.
     pub(crate) fn start() -> Result<Self> {
-        let mut starts = [0; 2];
-        for (start, name) in starts.iter_mut().zip(VISITORS) {
+        let mut starts = [0; NEEDED.len()];
+        for (start, name) in starts.iter_mut().zip(NEEDED) {
             let [found] = probe([ffi::Place::of_name(name)])?;
             let text = symbol_text(found.ip)?;
             let symbol = symbol_text::parse(&text).filter(|symbol| symbol.name == name.to_bytes());
             *start = found.ip.wrapping_sub(symbol.ok_or(ENOENT)?.offset);
         }
-        let [in_kernel, in_module] = starts;
-        // SAFETY: The first instructions of these two functions: the kernel says that they have these names.
-        unsafe { ffi::klp_rs_symbols_start(in_kernel as c_ulong, in_module as c_ulong) };
+        let [in_kernel, in_module, idle_task] = starts.map(|start| start as c_ulong);
+        // SAFETY: The first instructions of these functions: the kernel says that they have these names.
+        unsafe { ffi::klp_rs_symbols_start(in_kernel, in_module, idle_task) };
         Ok(Self(()))
     }
 }

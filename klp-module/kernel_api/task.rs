@@ -140,9 +140,9 @@ unsafe extern "C" fn with_seen<F: FnMut(Seen<'_>)>(cookie: *mut c_void, task: *m
 }
 
 unsafe extern "C" fn with_still<F: FnMut(Still<'_>)>(cookie: *mut c_void, task: *mut task_struct) {
-    // SAFETY: `cookie` is the closure of `each_running` or `sweep`, which nobody else uses meanwhile.
+    // SAFETY: `cookie` is the closure of `sweep`, which nobody else uses meanwhile.
     let call = unsafe { &mut *cookie.cast::<F>() };
-    // SAFETY: The callers below say why the task cannot run.
+    // SAFETY: The caller below says why the task cannot run.
     call(unsafe { Still::new(task) });
 }
 
@@ -152,11 +152,33 @@ pub(crate) fn each<F: FnMut(Seen<'_>)>(mut seen: F) {
     unsafe { ffi::klp_rs_each_task(with_seen::<F>, (&raw mut seen).cast()) };
 }
 
-/// What each online CPU is running, idle tasks among them; called there, from an interrupt. Sleeps.
-pub(crate) fn each_running<F: FnMut(Still<'_>) + Send>(mut running: F) {
-    // SAFETY: The call is in an interrupt on top of the task, which cannot go on before it returns; the calls are made one
-    // after the other, so the closure has one user at a time.
-    unsafe { ffi::klp_rs_each_cpu(with_still::<F>, (&raw mut running).cast()) };
+/// A task that belongs to a CPU.
+pub(crate) enum OnCpu<'a> {
+    /// What it runs, or its idle task.
+    Still(Still<'a>),
+    /// Its idle task, while it is off: that begins with an empty stack.
+    Off(Seen<'a>),
+}
+
+/// What each CPU is running, and its idle task; called there, from an interrupt, if it is on. Sleeps.
+pub(crate) fn each_on_cpu<F: FnMut(OnCpu<'_>) + Send>(mut met: F) {
+    unsafe extern "C" fn still<F: FnMut(OnCpu<'_>)>(cookie: *mut c_void, task: *mut task_struct) {
+        // SAFETY: `cookie` is the `met` below, which nobody else uses meanwhile.
+        let met = unsafe { &mut *cookie.cast::<F>() };
+        // SAFETY: The call is in an interrupt on the task's CPU, which does not run it before it returns.
+        met(OnCpu::Still(unsafe { Still::new(task) }));
+    }
+    unsafe extern "C" fn off<F: FnMut(OnCpu<'_>)>(cookie: *mut c_void, task: *mut task_struct) {
+        // SAFETY: As above.
+        let met = unsafe { &mut *cookie.cast::<F>() };
+        // Idle tasks are never freed.
+        met(OnCpu::Off(Seen {
+            task,
+            under_rcu: PhantomData,
+        }));
+    }
+    // SAFETY: The calls are made one after the other, so the closure has one user at a time; both get what they were made for.
+    unsafe { ffi::klp_rs_each_cpu(still::<F>, off::<F>, (&raw mut met).cast()) };
 }
 
 /// Every thread that does not run, while the whole machine stands. Sleeps.

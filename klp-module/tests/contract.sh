@@ -22,11 +22,15 @@ check "patching is not complete" is /sys/module/hold/parameters/complete 0
 check "pre_patch was called with the module" logged "hold: pre_patch agree"
 check "post_patch was not" sh -c '! dmesg | grep -q "hold: post_patch"'
 check "a second patch is refused meanwhile" [ "$(refusal /modules/cmdline_c.ko)" = "Device or resource busy" ]
+storm watch $K/hold/enabled >"$T/watched" &
+watcher=$!
+until_ "somebody polls enabled" 50 grep -q "was 1" "$T/watched"
 begun=$(now)
 check "it can be turned round" write 0 $K/hold/enabled
 while [ -e $K/hold ] && [ $(($(now) - begun)) -lt 5000 ]; do usleep 1000; done
 echo "     turned round in $(($(now) - begun)) ms"
 check "  and is gone" gone $K/hold
+check "  who polled was told" wait $watcher
 check "  within a second" [ $(($(now) - begun)) -lt 1000 ]
 check "  pre_unpatch is not called when a patch never was complete" sh -c '! dmesg | grep -q "hold: pre_unpatch"'
 check "  post_unpatch is" logged "hold: post_unpatch"
@@ -36,11 +40,16 @@ check "hold unloads" unload hold
 load hold
 usleep 200000
 check "it lasts again" is $K/hold/transition 1
+storm watch $K/hold/transition >"$T/watched" &
+watcher=$!
+until_ "somebody polls transition" 50 grep -q "was 1" "$T/watched"
 begun=$(now)
 write 1 /proc/agree/gate
 while is $K/hold/transition 1 && [ $(($(now) - begun)) -lt 5000 ]; do usleep 1000; done
 echo "     complete $(($(now) - begun)) ms after the last task left"
 check "it is complete when the task has left" is $K/hold/transition 0
+check "who polled was told" wait $watcher
+check "  of the end" grep -qx "told 0" "$T/watched"
 check "patching is complete" is /sys/module/hold/parameters/complete 1
 check "post_patch was called" logged "hold: post_patch"
 check "forcing it is refused now" refused 1 $K/hold/force "nvalid argument"

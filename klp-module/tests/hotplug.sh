@@ -3,11 +3,12 @@
 # CPUs go and come while patches do.
 
 load klp_rs
-load agree kthreads=2
+load agree "kthreads=2 interrupts=1"
+cpu=/sys/devices/system/cpu/cpu1/online
 (while [ ! -e "$T/stop" ]; do
-    echo 0 >/sys/devices/system/cpu/cpu1/online
+    echo 0 >$cpu
     usleep 100000
-    echo 1 >/sys/devices/system/cpu/cpu1/online
+    echo 1 >$cpu
     usleep 100000
 done) &
 i=0
@@ -25,10 +26,24 @@ while [ $i -lt ${1:-20} ]; do
 done
 touch "$T/stop"
 wait
-set -- $(cat /proc/agree/count)
-echo "     calls $2 mixed $4 v1 $6 v2 $8"
 check "$i cycles, none bad (was: $bad)" [ $bad = 0 ]
-check "no call saw two versions" [ "$4" = 0 ]
-check "the processor is back" is /sys/devices/system/cpu/cpu1/online 1
+
+# While one transition lasts, and turns round.
+reversed=0
+stuck
+for round in 1 2 3; do
+    check "the processor goes" write 0 $cpu
+    turns 2
+    check "the processor comes" write 1 $cpu
+    turns 2
+done
+check "the transition was turned round every time" [ $reversed = 24 ]
+check "  and lasts" is $K/agree_turn/transition 1
+unstuck
+until_ "  until those who kept it are gone" 50 is $K/agree_turn/transition 0
+leaves agree_turn
+sed 's/^/     /' /proc/agree/count
+check "no call saw two versions" [ "$(value mixed)" = 0 ]
+check "the processor is back" is $cpu 1
 check "agree unloads" rmmod agree
 check "klp_rs unloads" rmmod klp_rs

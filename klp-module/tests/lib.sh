@@ -62,3 +62,32 @@ refused() { ! env echo "$1" 2>"$T/out" >"$2" && grep -q "$3" "$T/out"; }
 unload() { i=0; while ! rmmod $1 2>/dev/null && [ $i -lt 30 ]; do usleep 100000; i=$((i + 1)); done; [ $i -lt 30 ]; }
 # Disabled, gone and unloaded.
 leaves() { write 0 $K/$1/enabled; until_ "$1 leaves" 50 gone $K/$1 && check "$1 unloads" unload $1; }
+
+# value NAME [LINE]: the number behind a name in /proc/agree/count, in its first line or in the one that begins so.
+value() { awk -v name="$1" -v line="${2:-calls}" '$1 == line { for (i = 1; i < NF; i++) if ($i == name) print $(i + 1) }' /proc/agree/count; }
+
+# agree_turn comes, and its transition can end in neither direction: somebody sleeps in the original, somebody else in the
+# patch. Every turn moves all others. turns COUNT, then unstuck.
+stuck() {
+    cat /proc/agree/hold &
+    in_original=$!
+    held $in_original
+    load agree_turn || return
+    cat /proc/agree/hold &
+    in_patch=$!
+    held $in_patch
+    check "somebody sleeps in the patch" grep -q patched_hold /proc/$in_patch/stack
+}
+turns() {
+    left=$1
+    while [ "$left" -gt 0 ]; do
+        left=$((left - 1))
+        write 0 $K/agree_turn/enabled && usleep 3000 && write 1 $K/agree_turn/enabled && usleep 3000 || return
+        reversed=$((reversed + 2))
+    done
+}
+unstuck() {
+    write 1 /proc/agree/gate
+    wait $in_original $in_patch
+    write 0 /proc/agree/gate
+}

@@ -6,13 +6,13 @@
 # Compiles klp_rs with its samples and test modules, and the live patches of tests/modules for klp_rs, for the newest stock
 # kernel of a series, in the build root, and prints the directory that holds them, with the programs of its tests and, in
 # selftests, the scripts of the kernel's own livepatch selftests. without_unwinder.ko is klp_rs as it is on a kernel without
-# reliable stacks.
+# reliable stacks; without_window.ko, without_fork.ko and without_haste.ko lack a rule, for tests of the tests.
 set -eu
 . "$(dirname -- "$0")/lib.sh"
 
 source=$(CDPATH='' cd -- "$tests_dir/../klp-module" && pwd)
 # What modules are made of; the scripts of the tests are not.
-parts="Kbuild Makefile klp_rs_main.rs engine include kernel_api pure samples tests/modules tests/compat tests/storm.c"
+parts="Kbuild Makefile klp_rs_main.rs engine include kernel_api pure samples tests/modules tests/compat tests/storm"
 patches="Kbuild patch.c tgt.h for_klp_rs.h"
 
 # The scripts of the kernel's selftests, as they are in its tree, told the other core: its folder in sysfs, the prefix of its log
@@ -50,12 +50,15 @@ if [ ! -e "$cache/$entry" ]; then
             make_modules() {
                 inside "$root" make -j "$(nproc)" KERNELRELEASE="$release" CC="$compiler" "$@" modules
             }
-            make_modules -C "$workplace" KDIR="$tree" WITHOUT=unwinder &&
-                inside "$root" mv "$workplace/klp_rs.ko" "$workplace/without_unwinder.ko" &&
+            make_without() {
+                make_modules -C "$workplace" KDIR="$tree" WITHOUT="$1" &&
+                    inside "$root" mv "$workplace/klp_rs.ko" "$workplace/without_$1.ko"
+            }
+            make_without unwinder && make_without window && make_without fork && make_without haste &&
                 make_modules -C "$workplace" KDIR="$tree" SAMPLES=y TESTS=y &&
                 make_modules -C "$tree" M="$workplace/patches" KLP_RS="$workplace" \
                     KBUILD_EXTRA_SYMBOLS="$workplace/Module.symvers" &&
-                inside "$root" "$compiler" -O2 -static -pthread -o "$workplace/tests/storm" "$workplace/tests/storm.c" &&
+                inside "$root" sh -c "$compiler -O2 -static -pthread -o $workplace/tests/storm/storm $workplace/tests/storm/*.c" &&
                 inside "$root" "$compiler" -O1 -static -o "$workplace/test_klp-call_getpid" "$selftests/test_klp-call_getpid.c"
         } >"$log" 2>&1 || {
             tail -n 30 "$log" >&2
@@ -64,7 +67,7 @@ if [ ! -e "$cache/$entry" ]; then
         made=$(partial "$entry")
         mkdir "$made"
         find "$root$workplace" -name '*.ko' -exec cp {} "$made/" \;
-        cp "$root$workplace/tests/storm" "$made/"
+        cp "$root$workplace/tests/storm/storm" "$made/"
         mkdir "$made/selftests"
         adapt "$root$selftests" "$made/selftests"
         cp "$root$workplace/test_klp-call_getpid" "$made/selftests/"

@@ -74,11 +74,17 @@ const MACHINES: [(&str, &[File]); 3] = [
         ],
     ),
     (
-        "klp_rs-without-unwinder",
-        // no other klp_rs can be loaded after these
-        &[("klp_rs_without_unwinder", klp_rs::WITHOUT_UNWINDER)],
+        "klp_rs-without-rules",
+        &[
+            ("klp_rs_without_a_rule", klp_rs::WITHOUT_A_RULE),
+            // no other klp_rs can be loaded after these
+            ("klp_rs_without_unwinder", klp_rs::WITHOUT_UNWINDER),
+        ],
     ),
 ];
+
+/// What takes too long for every run: `vm test --nightly`.
+const NIGHTLY: [(&str, &[File]); 1] = [("klp_rs-nightly", &[("klp_rs_nightly", klp_rs::NIGHTLY)])];
 
 /// Longer programs that speak to the user, by name: the demonstration, the benchmark.
 const PROGRAMS: &[(&str, Work)] = &[("demo", demo::demo), ("bench", bench::bench)];
@@ -178,16 +184,22 @@ impl Scenario {
 }
 
 /// The scenarios for a kernel, whose file is called as the filter says or whose name contains it; commas separate filters. By
-/// machine, those without any left out.
-pub fn select(version: (u32, u32), daemon: bool, filter: &str) -> Vec<(&'static str, Vec<&'static Scenario>)> {
+/// machine, those without any left out. Only the nightly ones, or only the others.
+pub fn select(
+    version: (u32, u32),
+    daemon: bool,
+    nightly: bool,
+    filter: &str,
+) -> Vec<(&'static str, Vec<&'static Scenario>)> {
     let filter = filter.to_lowercase();
+    let machines: &[(&str, &[File])] = if nightly { &NIGHTLY } else { &MACHINES };
     let matches = |file: &str, scenario: &Scenario| {
         let name = scenario.name.to_lowercase();
         filter
             .split(['|', ','])
             .any(|wanted| file == wanted || name.contains(wanted))
     };
-    let machines = MACHINES.iter().map(|(machine, files)| {
+    let machines = machines.iter().map(|(machine, files)| {
         let all = files
             .iter()
             .flat_map(|(file, scenarios)| scenarios.iter().map(move |scenario| (*file, scenario)));
@@ -200,7 +212,7 @@ pub fn select(version: (u32, u32), daemon: bool, filter: &str) -> Vec<(&'static 
 }
 
 fn all() -> impl Iterator<Item = &'static Scenario> {
-    let files = MACHINES.iter().flat_map(|(_, files)| files.iter());
+    let files = MACHINES.iter().chain(&NIGHTLY).flat_map(|(_, files)| files.iter());
     files.flat_map(|(_, scenarios)| scenarios.iter())
 }
 
@@ -235,7 +247,7 @@ mod tests {
     #[test]
     fn a_filter_takes_a_whole_file_or_parts_of_names() {
         let count = |filter| {
-            select((7, 2), false, filter)
+            select((7, 2), false, false, filter)
                 .iter()
                 .map(|(_, s)| s.len())
                 .sum::<usize>()
@@ -249,10 +261,14 @@ mod tests {
 
     #[test]
     fn each_machine_runs_its_own_scenarios() {
-        let old = select((6, 1), true, "");
+        let old = select((6, 1), true, false, "");
         assert_eq!(old.iter().map(|(machine, _)| *machine).collect::<Vec<_>>(), [""]);
-        let new = select((7, 2), true, "");
-        assert_eq!(new.iter().map(|(_, s)| s.len()).sum::<usize>(), all().count());
-        assert_eq!(new.len(), MACHINES.len());
+        let new = select((7, 2), true, false, "");
+        let nightly = select((7, 2), true, true, "");
+        assert_eq!(
+            new.iter().chain(&nightly).map(|(_, s)| s.len()).sum::<usize>(),
+            all().count()
+        );
+        assert_eq!((new.len(), nightly.len()), (MACHINES.len(), NIGHTLY.len()));
     }
 }

@@ -6,12 +6,16 @@
  *   /proc/agree/burst   read: many calls without a pause
  *   /proc/agree/hold    read: sleeps in agree_hold() until the gate is opened
  *   /proc/agree/gate    write 1 or 0: opens or closes it
- *   /proc/agree/count   read: calls, mixed versions, calls of each version
+ *   /proc/agree/map     mapped and touched: the page fault calls agree_caller(), wherever that comes from
+ *   /proc/agree/count   read: calls, mixed versions, calls of each version; then, by who called, calls of each version
  *
- * With the parameter kthreads=N that many kernel threads call agree_caller() too.
+ * With the parameter kthreads=N that many kernel threads call agree_caller() too, and with interrupts=1 a timer, in whatever
+ * task it interrupts.
  */
+#include <linux/hrtimer.h>
 #include <linux/kernel.h>
 #include <linux/kthread.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
@@ -22,7 +26,11 @@
 static unsigned int kthreads;
 module_param(kthreads, uint, 0444);
 
+static bool interrupts;
+module_param(interrupts, bool, 0444);
+
 static struct task_struct *threads[16];
+static DEFINE_PER_CPU(struct hrtimer, timers);
 
 __attribute__((noipa)) int agree_callee(struct agree *agree)
 {
@@ -41,9 +49,22 @@ __attribute__((noipa)) int agree_hold(struct agree *agree)
 
 static struct agree agree = { .caller = agree_caller, .callee = agree_callee };
 
+/* Everybody but the bursts, which have no time for it. */
+enum who { TASKS, KTHREADS, IO_WORKERS, FAULTS, INTERRUPTS, KINDS };
+static const char *const names[KINDS] = { "tasks", "kthreads", "io_workers", "faults", "interrupts" };
+static atomic64_t by[KINDS][ARRAY_SIZE(agree.versions)];
+
+static int call_as(enum who who)
+{
+	int version = agree.caller(&agree, who != INTERRUPTS);
+
+	atomic64_inc(&by[who][version]);
+	return version;
+}
+
 static ssize_t call_read(struct file *file, char __user *buffer, size_t size, loff_t *position)
 {
-	char version = '0' + agree.caller(&agree, true);
+	char version = '0' + call_as(current->flags & PF_IO_WORKER ? IO_WORKERS : TASKS);
 
 	if (!size)
 		return 0;
@@ -76,26 +97,64 @@ static ssize_t gate_write(struct file *file, const char __user *buffer, size_t s
 	return size;
 }
 
+static vm_fault_t map_fault(struct vm_fault *fault)
+{
+	int i;
+
+	/* Several, because a child is made more slowly than it calls. */
+	for (i = 0; i < 4; i++)
+		call_as(FAULTS);
+	fault->page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	return fault->page ? 0 : VM_FAULT_OOM;
+}
+
+static const struct vm_operations_struct map_faults = { .fault = map_fault };
+
+static int map_mmap(struct file *file, struct vm_area_struct *area)
+{
+	area->vm_ops = &map_faults;
+	return 0;
+}
+
 static int count_show(struct seq_file *out, void *unused)
 {
+	int who;
+
 	seq_printf(out, "calls %lld mixed %lld v1 %lld v2 %lld v3 %lld\n", atomic64_read(&agree.calls),
 		   atomic64_read(&agree.mixed), atomic64_read(&agree.versions[1]), atomic64_read(&agree.versions[2]),
 		   atomic64_read(&agree.versions[3]));
+	for (who = 0; who < KINDS; who++)
+		seq_printf(out, "%s v1 %lld v2 %lld v3 %lld\n", names[who], atomic64_read(&by[who][1]),
+			   atomic64_read(&by[who][2]), atomic64_read(&by[who][3]));
 	return 0;
 }
 
 static const struct proc_ops call_ops = { .proc_read = call_read };
 static const struct proc_ops burst_ops = { .proc_read = burst_read };
 static const struct proc_ops hold_ops = { .proc_read = hold_read };
+static const struct proc_ops map_ops = { .proc_mmap = map_mmap };
 static const struct proc_ops gate_ops = { .proc_write = gate_write };
 
 static int thread_run(void *unused)
 {
 	while (!kthread_should_stop()) {
-		agree.caller(&agree, true);
+		call_as(KTHREADS);
 		cond_resched();
 	}
 	return 0;
+}
+
+/* One begins on each processor, busy or idle. */
+static enum hrtimer_restart timer_run(struct hrtimer *timer)
+{
+	call_as(INTERRUPTS);
+	hrtimer_forward_now(timer, us_to_ktime(700));
+	return HRTIMER_RESTART;
+}
+
+static void timer_start(void *unused)
+{
+	hrtimer_start(this_cpu_ptr(&timers), us_to_ktime(700), HRTIMER_MODE_REL_PINNED_HARD);
 }
 
 static int __init agree_init(void)
@@ -108,12 +167,17 @@ static int __init agree_init(void)
 	proc_create("burst", 0444, dir, &burst_ops);
 	proc_create("hold", 0444, dir, &hold_ops);
 	proc_create("gate", 0200, dir, &gate_ops);
+	proc_create("map", 0600, dir, &map_ops);
 	proc_create_single("count", 0444, dir, count_show);
 	for (i = 0; i < min(kthreads, (unsigned int)ARRAY_SIZE(threads)); i++) {
 		struct task_struct *thread = kthread_run(thread_run, NULL, "agree/%u", i);
 
 		threads[i] = IS_ERR(thread) ? NULL : thread;
 	}
+	for_each_possible_cpu(i)
+		hrtimer_setup(per_cpu_ptr(&timers, i), timer_run, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	if (interrupts)
+		on_each_cpu(timer_start, NULL, true);
 	/* A module that is patched as it loads is patched for its init already. */
 	pr_info("agree: version %d in init\n", agree.caller(&agree, true));
 	return 0;
@@ -124,6 +188,8 @@ static void __exit agree_exit(void)
 	unsigned int i;
 
 	remove_proc_subtree("agree", NULL);
+	for_each_possible_cpu(i)
+		hrtimer_cancel(per_cpu_ptr(&timers, i));
 	for (i = 0; i < ARRAY_SIZE(threads); i++)
 		if (threads[i])
 			kthread_stop(threads[i]);

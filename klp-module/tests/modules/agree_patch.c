@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * agree_v2.ko and agree_v3.ko: both functions of agree.ko in version VERSION, by way of klp_rs.
+ * agree_v2.ko and agree_v3.ko: both functions of agree.ko in version VERSION, by way of klp_rs. agree_turn.ko, made with
+ * WITH_HOLD, has agree_hold() too: whoever sleeps there keeps its transition from ending.
  */
 #include <linux/module.h>
 
@@ -18,9 +19,19 @@ static noinline int patched_caller(struct agree *agree, bool pause)
 	return agree_check(agree, pause, VERSION);
 }
 
+#ifdef WITH_HOLD
+static noinline int patched_hold(struct agree *agree)
+{
+	return wait_event_interruptible(agree->gate, READ_ONCE(agree->open));
+}
+#endif
+
 static struct klp_rs_func funcs[] = {
 	{ .old_name = "agree_caller", .new_func = patched_caller },
 	{ .old_name = "agree_callee", .new_func = patched_callee },
+#ifdef WITH_HOLD
+	{ .old_name = "agree_hold", .new_func = patched_hold },
+#endif
 	{}
 };
 

@@ -27,6 +27,9 @@ enum Command {
         /// Leave livepatchd out, and run what needs none.
         #[arg(long)]
         no_daemon: bool,
+        /// What takes too long for every run, and nothing else.
+        #[arg(long)]
+        nightly: bool,
         /// Only the scenarios of this file, or with this in their name; several are separated by commas.
         #[arg(default_value = "")]
         filter: String,
@@ -70,8 +73,9 @@ fn run(command: Command) -> Result<bool> {
         Command::Test {
             kernels,
             no_daemon,
+            nightly,
             filter,
-        } => test(&kernels, &filter, !no_daemon),
+        } => test(&kernels, &filter, !no_daemon, nightly),
         Command::Shell(one) => interact(&one.kernel, None, !one.no_daemon),
         Command::Demo(one) => interact(&one.kernel, Some("demo"), !one.no_daemon),
         Command::Bench(one) => interact(&one.kernel, Some("bench"), !one.no_daemon),

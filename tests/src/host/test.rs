@@ -37,11 +37,11 @@ struct Run {
 
 /// Runs the scenarios that fit a filter on the newest kernel of each series, as many machines at once as fit; the series that
 /// takes longest is best the first. Says whether all passed.
-pub fn test(series: &[String], filter: &str, daemon: bool) -> Result<bool> {
+pub fn test(series: &[String], filter: &str, daemon: bool, nightly: bool) -> Result<bool> {
     let installed = prepare_beside(series, || image::build(daemon))?;
     let mut runs = Vec::new();
     for series in series {
-        runs.extend(Run::plan(series, filter, daemon)?);
+        runs.extend(Run::plan(series, filter, daemon, nightly)?);
     }
     ensure!(
         !runs.is_empty(),
@@ -93,9 +93,9 @@ fn lanes(accelerator: Accelerator) -> usize {
 
 impl Run {
     /// A kernel's runs, one for each machine.
-    fn plan(series: &str, filter: &str, daemon: bool) -> Result<Vec<Self>> {
+    fn plan(series: &str, filter: &str, daemon: bool, nightly: bool) -> Result<Vec<Self>> {
         let kernel = Kernel::newest(series)?;
-        let machines = scenarios::select(kernel.version()?, daemon, filter).into_iter();
+        let machines = scenarios::select(kernel.version()?, daemon, nightly, filter).into_iter();
         let runs = machines.map(|(machine, scenarios)| {
             let folder = [series, machine].join("-");
             Ok(Self {

@@ -48,6 +48,29 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::anchor("klp_rs: the kernel's own livepatch selftests pass", selftests).within_secs(240),
 ];
 
+/// What takes too long for every run.
+pub(super) const NIGHTLY: &[Scenario] =
+    &[Scenario::anchor("klp_rs: no call sees two versions in ten minutes of storm", long_storm).within_secs(720)];
+
+/// With cores that lack a rule: the storm must notice. Nothing else may rely on the machine afterwards.
+pub(super) const WITHOUT_A_RULE: &[Scenario] = &[
+    Scenario::anchor(
+        "klp_rs: a core that takes no notice of tasks on their way into a function is caught by the storm",
+        without_window,
+    )
+    .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: a core whose children do not inherit is caught by the storm",
+        without_fork,
+    )
+    .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: a core as slow whose children inherit is not caught",
+        without_haste,
+    )
+    .within_secs(180),
+];
+
 /// With `klp_rs` as it is on a kernel without reliable stacks; its patches stay.
 pub(super) const WITHOUT_UNWINDER: &[Scenario] = &[Scenario::anchor(
     "klp_rs: without reliable stacks only immediate patches are accepted",
@@ -60,7 +83,7 @@ pub(super) const FORCED: &[Scenario] =
     &[Scenario::anchor("klp_rs: a forced transition ends at once and its module stays", force).leaving_modules()];
 
 /// The runner's bound comes first; this one only has to be there.
-const BOUND: Duration = Duration::from_secs(300);
+const BOUND: Duration = Duration::from_secs(900);
 
 /// Runs one script. Its indented lines are figures, its last line counts, and what failed is the reason.
 fn script(guest: &Guest, arguments: &[&str]) -> Result<()> {
@@ -115,6 +138,10 @@ fn storm(guest: &Guest) -> Result<()> {
     script(guest, &["storm", "60"])
 }
 
+fn long_storm(guest: &Guest) -> Result<()> {
+    script(guest, &["storm", "600"])
+}
+
 fn cycles(guest: &Guest) -> Result<()> {
     script(guest, &["cycles", "50"])
 }
@@ -141,6 +168,18 @@ fn compat(guest: &Guest) -> Result<()> {
 
 fn selftests(guest: &Guest) -> Result<()> {
     script(guest, &["selftests"])
+}
+
+fn without_window(guest: &Guest) -> Result<()> {
+    script(guest, &["rule", "window"])
+}
+
+fn without_fork(guest: &Guest) -> Result<()> {
+    script(guest, &["rule", "fork"])
+}
+
+fn without_haste(guest: &Guest) -> Result<()> {
+    script(guest, &["rule", "haste"])
 }
 
 fn unwinder(guest: &Guest) -> Result<()> {

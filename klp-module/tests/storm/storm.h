@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of the storm share. */
+#ifndef STORM_H
+#define STORM_H
+
+#include <stdbool.h>
+
+/* storm.c */
+bool ended(void);
+
+/* uring.c: reads /proc/agree/call through io_uring, so that a worker of it enters the patched functions. */
+void uring_caller(void);
+
+/* sysfs.c */
+void sysfs_reader(void);
+void sysfs_poller(void);
+int watch(const char *path);
+
+#endif
