@@ -36,6 +36,7 @@ int tgt_wait_unreliable(struct tgt_queue *queue);
 int tgt_spin(struct tgt_queue *queue);
 int tgt_kthread_wait(struct tgt_queue *queue);
 int tgt_version(char *text, size_t size);
+int tgt_answer(int question);
 
 static inline bool tgt_released(struct tgt_queue *queue, unsigned int round)
 {
