@@ -79,7 +79,7 @@ impl Tasks {
             goal: AtomicUsize::new(usize::MAX),
         };
         let [first, ..] = &tasks.segments;
-        first.set(Segment::new(slots.checked_next_power_of_two().ok_or(ENOMEM)?)?);
+        first.set(Segment::new(slots)?);
         Ok(tasks)
     }
 
@@ -103,18 +103,26 @@ impl Tasks {
     }
 
     /// Has the task left the state in which it began?
-    #[inline]
     fn has_left(&self, task: usize) -> bool {
         self.segments().any(|segment| segment.set().contains(task))
     }
 
-    /// Does the task use the new functions? For the handler.
-    #[inline]
+    /// Does the task use the new functions?
     pub(crate) fn is_patched(&self, task: usize) -> bool {
         self.began_patched != self.has_left(task)
     }
 
+    /// The same for the handler, where every instruction counts: answers when one look suffices, as it does for most tasks.
+    #[inline]
+    pub(crate) fn glance(&self, task: usize) -> Option<bool> {
+        let [first, second, ..] = &self.segments;
+        let left = first.get()?.set().glance(task)?;
+        // What is not in the first may be in another.
+        (left || second.get().is_none()).then_some(self.began_patched != left)
+    }
+
     /// Where tasks go now.
+    #[inline]
     pub(crate) fn target_patched(&self) -> bool {
         // Acquire: partner of the Release in `turn`.
         self.target_patched.load(Ordering::Acquire)
