@@ -14,12 +14,13 @@ use crate::{
     },
 };
 
-/// Each segment is at least twice as long as the one before: enough for any number of tasks.
+/// Each segment is twice as long as the one before: together 255 times the first.
 const SEGMENTS: usize = 8;
-/// Slots per task at the start: at most half are used even if all tasks fork once before the set can grow. 32 bytes a task.
+/// At most so many slots for each task, and more than half of that: 32 bytes a task, and less than half of them are used when
+/// all have moved.
 const SLOTS_PER_TASK: usize = 4;
-/// A small machine has room for a fork storm too.
-const FEWEST_SLOTS: usize = 1024;
+/// What a machine that has just booted has room for.
+const FEWEST_SLOTS: usize = 256;
 
 struct Segment {
     slots: KVVec<AtomicUsize>,
@@ -42,6 +43,7 @@ impl Segment {
         )?)
     }
 
+    #[inline]
     fn set(&self) -> TaskSet<'_> {
         TaskSet::new(&self.slots)
     }
@@ -70,7 +72,9 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// All tasks at the beginning of a transition; `count` of them now.
     pub(crate) fn new(direction: Direction, count: usize) -> Result<Self> {
-        let slots = count.checked_mul(SLOTS_PER_TASK).ok_or(ENOMEM)?.max(FEWEST_SLOTS);
+        let most = count.checked_mul(SLOTS_PER_TASK).ok_or(ENOMEM)?.max(FEWEST_SLOTS);
+        // The greatest power of two that is not more.
+        let slots = (most / 2 + 1).checked_next_power_of_two().ok_or(ENOMEM)?;
         let tasks = Self {
             began_patched: !direction.arrives_patched(),
             target_patched: AtomicBool::new(direction.arrives_patched()),
