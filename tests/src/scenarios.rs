@@ -13,7 +13,6 @@ mod deadline;
 mod degraded;
 mod demo;
 mod excluded;
-mod instructions;
 mod irreversible;
 mod kernel_alone;
 mod kills;
@@ -85,7 +84,7 @@ const MACHINES: [(&str, &[File]); 3] = [
 const PROGRAMS: &[Program] = &[
     Program::new("demo", demo::demo),
     Program::new("bench", bench::bench),
-    Program::new("instructions", instructions::instructions).counting(),
+    Program::new("instructions", bench::instructions).counting(),
 ];
 
 /// What a scenario or a program does in the guest; an error is its failure.

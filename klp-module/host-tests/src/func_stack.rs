@@ -78,11 +78,13 @@ fn an_immediate_function_goes_with_the_direction_whatever_the_state() {
     let ip = layers[0].ip;
     for state in [false, true] {
         assert_eq!(
-            choose(&table(&layers, Some((1, Direction::Patching))), ip, |entry| entry.way(state)),
+            choose(&table(&layers, Some((1, Direction::Patching))), ip, |entry| entry
+                .way(state)),
             start(1, 0)
         );
         assert_eq!(
-            choose(&table(&layers, Some((1, Direction::Unpatching))), ip, |entry| entry.way(state)),
+            choose(&table(&layers, Some((1, Direction::Unpatching))), ip, |entry| entry
+                .way(state)),
             0
         );
     }

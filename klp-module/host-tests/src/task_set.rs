@@ -97,7 +97,9 @@ fn a_length_that_is_no_power_of_two_wastes_slots_and_nothing_worse() {
     for count in [0, 3, 24, 100, 200] {
         let slots = slots(count);
         let set = TaskSet::new(&slots);
-        let members: Vec<_> = (0..count + 1).filter(|&task| set.insert(address(task)).is_ok()).collect();
+        let members: Vec<_> = (0..count + 1)
+            .filter(|&task| set.insert(address(task)).is_ok())
+            .collect();
         assert!(members.len() <= count);
         assert!((0..count + 1).all(|task| set.contains(address(task)) == members.contains(&task)));
     }
