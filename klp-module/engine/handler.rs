@@ -122,20 +122,34 @@ pub(crate) fn in_transition<'a>(proof: PreemptOff<'a>) -> Option<(&'a Table, &'a
 /// Where `task`, which is the caller, goes on when it enters the function that calls out at `ip`; 0 is the original. Must
 /// stay free of panics and, but for [`reenter`], of calls to anything that is traced.
 #[inline]
-pub(crate) fn choose(proof: PreemptOff<'_>, ip: usize, task: &Still<'_>) -> usize {
+pub(crate) fn choose(proof: PreemptOff<'_>, ip: usize, task: Still<'_>) -> usize {
     let Some(table) = CURRENT.read(proof) else { return 0 };
-    ip_table::choose(&table.slots, ip, || {
-        let Some(tasks) = table.tasks.as_deref() else {
-            return true;
-        };
-        let patched = tasks.is_patched(task.key());
-        let stays = patched == tasks.target_patched() || !task.never_leaves_kernel();
-        if stays || cfg!(klp_rs_without = "reentry") {
-            return patched;
-        }
-        reenter(proof, table, tasks, ip, task);
-        tasks.is_patched(task.key())
-    })
+    ip_table::choose(&table.slots, ip, |entry| by_state(proof, table, entry, task))
+}
+
+/// The same where it depends on the task. Apart, so that outside of transitions a call pays for nothing of this; and what is
+/// rare in a transition is apart from this.
+#[inline(never)]
+fn by_state(proof: PreemptOff<'_>, table: &Table, entry: &Entry, task: Still<'_>) -> usize {
+    let Some(tasks) = table.tasks.as_deref() else {
+        return entry.patched;
+    };
+    match tasks.glance(task.key()) {
+        Some(patched) if patched == tasks.target_patched() || !task.never_leaves_kernel() => entry.way(patched),
+        _ => by_search(proof, table, tasks, entry, task),
+    }
+}
+
+/// The same for a task that takes a search, or may have to move.
+#[inline(never)]
+fn by_search(proof: PreemptOff<'_>, table: &Table, tasks: &Tasks, entry: &Entry, task: Still<'_>) -> usize {
+    let patched = tasks.is_patched(task.key());
+    let stays = patched == tasks.target_patched() || !task.never_leaves_kernel();
+    if stays || cfg!(klp_rs_without = "reentry") {
+        return entry.way(patched);
+    }
+    reenter(proof, table, tasks, entry.ip, &task);
+    entry.way(tasks.is_patched(task.key()))
 }
 
 /// A kernel thread that lives inside a patched function is never seen outside of it, except here: at its next entry, before

@@ -14,12 +14,13 @@ use crate::{
     },
 };
 
-/// Each segment is at least twice as long as the one before: enough for any number of tasks.
+/// Each segment is twice as long as the one before: together 255 times the first.
 const SEGMENTS: usize = 8;
-/// Slots per task at the start: at most half are used even if all tasks fork once before the set can grow. 32 bytes a task.
+/// At most so many slots for each task, and more than half of that: 32 bytes a task, and less than half of them are used when
+/// all have moved.
 const SLOTS_PER_TASK: usize = 4;
-/// A small machine has room for a fork storm too.
-const FEWEST_SLOTS: usize = 1024;
+/// What a machine that has just booted has room for.
+const FEWEST_SLOTS: usize = 256;
 
 struct Segment {
     slots: KVVec<AtomicUsize>,
@@ -42,6 +43,7 @@ impl Segment {
         )?)
     }
 
+    #[inline]
     fn set(&self) -> TaskSet<'_> {
         TaskSet::new(&self.slots)
     }
@@ -70,7 +72,9 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// All tasks at the beginning of a transition; `count` of them now.
     pub(crate) fn new(direction: Direction, count: usize) -> Result<Self> {
-        let slots = count.checked_mul(SLOTS_PER_TASK).ok_or(ENOMEM)?.max(FEWEST_SLOTS);
+        let most = count.checked_mul(SLOTS_PER_TASK).ok_or(ENOMEM)?.max(FEWEST_SLOTS);
+        // The greatest power of two that is not more.
+        let slots = (most / 2 + 1).checked_next_power_of_two().ok_or(ENOMEM)?;
         let tasks = Self {
             began_patched: !direction.arrives_patched(),
             target_patched: AtomicBool::new(direction.arrives_patched()),
@@ -79,7 +83,7 @@ impl Tasks {
             goal: AtomicUsize::new(usize::MAX),
         };
         let [first, ..] = &tasks.segments;
-        first.set(Segment::new(slots.checked_next_power_of_two().ok_or(ENOMEM)?)?);
+        first.set(Segment::new(slots)?);
         Ok(tasks)
     }
 
@@ -103,18 +107,26 @@ impl Tasks {
     }
 
     /// Has the task left the state in which it began?
-    #[inline]
     fn has_left(&self, task: usize) -> bool {
         self.segments().any(|segment| segment.set().contains(task))
     }
 
-    /// Does the task use the new functions? For the handler.
-    #[inline]
+    /// Does the task use the new functions?
     pub(crate) fn is_patched(&self, task: usize) -> bool {
         self.began_patched != self.has_left(task)
     }
 
+    /// The same for the handler, where every instruction counts: answers when one look suffices, as it does for most tasks.
+    #[inline]
+    pub(crate) fn glance(&self, task: usize) -> Option<bool> {
+        let [first, second, ..] = &self.segments;
+        let left = first.get()?.set().glance(task)?;
+        // What is not in the first may be in another.
+        (left || second.get().is_none()).then_some(self.began_patched != left)
+    }
+
     /// Where tasks go now.
+    #[inline]
     pub(crate) fn target_patched(&self) -> bool {
         // Acquire: partner of the Release in `turn`.
         self.target_patched.load(Ordering::Acquire)

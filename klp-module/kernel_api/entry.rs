@@ -24,7 +24,7 @@ use crate::engine;
 extern "C" fn klp_rs_choose(ip: c_ulong, task: *mut task_struct) -> c_ulong {
     // SAFETY: klp_rs_ftrace_entry() has preemption off; the task is current.
     let (proof, still) = unsafe { (PreemptOff::new(), Still::new(task)) };
-    engine::handler::choose(proof, ip as usize, &still) as c_ulong
+    engine::handler::choose(proof, ip as usize, still) as c_ulong
 }
 
 /// From sys_exit and the start of schedule() (hooks.c): `task` is the caller.

@@ -14,6 +14,18 @@ pub(crate) struct Entry {
     pub(crate) unpatched: usize,
 }
 
+impl Entry {
+    /// Where a task in this state goes on; 0 is the original function.
+    #[inline]
+    pub(crate) fn way(&self, patched: bool) -> usize {
+        if patched {
+            self.patched
+        } else {
+            self.unpatched
+        }
+    }
+}
+
 /// Slots needed so that at least half stay unused and look-ups stay short; 0 when there is nothing to look up.
 pub(crate) const fn slots_for(entries: usize) -> usize {
     match entries.checked_mul(2) {
@@ -23,8 +35,8 @@ pub(crate) const fn slots_for(entries: usize) -> usize {
 }
 
 fn way(slots: usize, ip: usize) -> impl Iterator<Item = usize> {
-    // Functions start at multiples of 16.
-    let home = (ip >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    // The multiplication spreads what tells functions apart, which is in the middle of their addresses (Fibonacci hashing).
+    let home = ip.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     (0..slots).map(move |step| home.wrapping_add(step) & slots.wrapping_sub(1))
 }
 
@@ -39,17 +51,17 @@ pub(crate) fn put(slots: &mut [Entry], entry: Entry) -> bool {
     false
 }
 
-/// Where the function at `ip` goes on for a task whose state `is_patched` tells; 0 is the original function, or one that
-/// is not (or no longer) patched.
+/// Where the function at `ip` goes on: as its entry says, or `by_state` when that depends on the state of the task; 0 is the
+/// original function, or one that is not (or no longer) patched.
 #[inline]
-pub(crate) fn choose(slots: &[Entry], ip: usize, is_patched: impl FnOnce() -> bool) -> usize {
+pub(crate) fn choose(slots: &[Entry], ip: usize, by_state: impl FnOnce(&Entry) -> usize) -> usize {
     for index in way(slots.len(), ip) {
         match slots.get(index) {
             Some(entry) if entry.ip == ip => {
-                return if entry.patched == entry.unpatched || is_patched() {
+                return if entry.patched == entry.unpatched {
                     entry.patched
                 } else {
-                    entry.unpatched
+                    by_state(entry)
                 };
             }
             Some(entry) if entry.ip != 0 => {}

@@ -23,33 +23,48 @@ const BLOCK: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// A view of the slots; their number is a power of two.
+/// A view of the slots; their number is a power of two (of any other number some slots are never used).
 #[derive(Clone, Copy)]
 pub(crate) struct TaskSet<'a> {
     slots: &'a [AtomicUsize],
 }
 
 impl<'a> TaskSet<'a> {
-    /// The set kept in `slots`. A length that is no power of two makes an empty set that is always full.
+    /// The set kept in `slots`.
+    #[inline]
     pub(crate) fn new(slots: &'a [AtomicUsize]) -> Self {
-        Self {
-            slots: if slots.len().is_power_of_two() { slots } else { &[] },
-        }
+        Self { slots }
+    }
+
+    /// Index of the slot where a task's way begins.
+    #[inline]
+    fn home(self, task: usize) -> usize {
+        // Task structures are at least 64 bytes apart; the multiplication spreads what is left (Fibonacci hashing).
+        let spread = (task >> 6).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+        spread & self.slots.len().wrapping_sub(1)
     }
 
     /// The way of a task: every slot of its block once, from its home on.
     fn way(self, task: usize) -> impl Iterator<Item = &'a AtomicUsize> {
-        // Task structures are at least 64 bytes apart; the multiplication spreads what is left (Fibonacci hashing).
-        let home = (task >> 6).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-        let mask = self.slots.len().wrapping_sub(1);
-        let in_block = mask & (BLOCK - 1);
-        let block = home & mask & !in_block;
+        let home = self.home(task);
+        let in_block = self.slots.len().wrapping_sub(1) & (BLOCK - 1);
+        let block = home & !in_block;
         (0..self.slots.len().min(BLOCK))
             .filter_map(move |step| self.slots.get(block | (home.wrapping_add(step) & in_block)))
     }
 
-    /// Is the task a member? Safe in the ftrace handler: reads only, and ends.
+    /// Is the task a member? Told by its home slot alone, which is enough for most tasks; None: [`Self::contains`] knows.
     #[inline]
+    pub(crate) fn glance(self, task: usize) -> Option<bool> {
+        // Acquire: as in `contains`.
+        match self.slots.get(self.home(task))?.load(Ordering::Acquire) {
+            EMPTY => Some(false),
+            found if found == task => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Is the task a member? Safe in the ftrace handler: reads only, and ends.
     pub(crate) fn contains(self, task: usize) -> bool {
         for slot in self.way(task) {
             // Acquire: partner of the Release in `insert` and `remove`.

@@ -6,6 +6,7 @@
  *
  *   PATCH_VERSION       string: tgt_version() answers with it
  *   PATCH_WAIT, PATCH_UNINTERRUPTIBLE, PATCH_KTHREAD, PATCH_SPIN    replace those functions
+ *   PATCH_ANSWER        tgt_answer() answers twice as much; replaces tgt_late()
  *   PATCH_CMDLINE       replaces a function of vmlinux, cmdline_proc_show()
  *   PATCH_NOSYMBOL      names a function that does not exist
  *   PATCH_REPLACE       atomic replace: retires every patch before it
@@ -54,6 +55,16 @@ static int patch_version(char *text, size_t size)
 }
 #endif
 
+static __maybe_unused int patch_answer(int question)
+{
+	return 2 * question;
+}
+
+static __maybe_unused int patch_late(struct tgt_queue *queue, struct seq_file *out)
+{
+	return tgt_sleep_uninterruptible(queue);
+}
+
 static __maybe_unused int patch_cmdline_show(struct seq_file *out, void *unused)
 {
 	seq_puts(out, "live patched\n");
@@ -77,6 +88,10 @@ static struct klp_func functions[] = {
 #endif
 #ifdef PATCH_VERSION
 	{ .old_name = "tgt_version", .new_func = patch_version },
+#endif
+#ifdef PATCH_ANSWER
+	{ .old_name = "tgt_answer", .new_func = patch_answer },
+	{ .old_name = "tgt_late", .new_func = patch_late },
 #endif
 #ifdef PATCH_NOSYMBOL
 	{ .old_name = "tgt_no_such_function", .new_func = patch_wait },

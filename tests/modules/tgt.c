@@ -6,6 +6,8 @@
  *   wait, wait_eintr, wait_killable, wait_uninterruptible, wait_unreliable, spin
  *             read: blocks until released, then one line
  *   version   read: the text of tgt_version()
+ *   cost      read: the answer of tgt_answer(), clock ticks of many calls of it, and of a loop whose length is known
+ *   late      read: the same, after a sleep on the queue of wait_uninterruptible, in a function that is patched as well
  *   kthread   write 1: a kthread sleeps in tgt_kthread_wait; write 0: it ends
  *   release   write the name of a queue, or "all"
  *   waiters   read: how many are inside, a line for each queue
@@ -13,6 +15,7 @@
  * Files are readable by everybody and have a size, because systemd takes a unit file without one for masked: a unit
  * file that links here sends PID 1 into the module. What is read is a comment to systemd.
  */
+#include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -20,6 +23,7 @@
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 #include <linux/string.h>
+#include <linux/timex.h>
 #include <linux/uaccess.h>
 
 #include "tgt.h"
@@ -64,6 +68,44 @@ tgt_function int tgt_kthread_wait(struct tgt_queue *queue)
 tgt_function int tgt_version(char *text, size_t size)
 {
 	return scnprintf(text, size, "original\n");
+}
+
+tgt_function int tgt_answer(int question)
+{
+	return question;
+}
+
+#define TGT_CALLS 1000
+#define TGT_LOOP 1000000UL
+
+/*
+ * What a call costs, in ticks of the processor's clock, with nothing in between. On a machine whose clock counts instructions
+ * the loop, two instructions a round, says so.
+ */
+static __always_inline int tgt_measure(struct seq_file *out)
+{
+	unsigned long flags, rounds = TGT_LOOP;
+	cycles_t begun, called, looped;
+	int i, answer = 0;
+
+	local_irq_save(flags);
+	begun = get_cycles();
+	for (i = 0; i < TGT_CALLS; i++)
+		answer = tgt_answer(1);
+	called = get_cycles();
+	asm volatile("1: dec %0; jnz 1b" : "+r"(rounds) : : "cc");
+	looped = get_cycles();
+	local_irq_restore(flags);
+	seq_printf(out, "answer %d calls %d ticks %llu loop %lu ticks %llu\n", answer, TGT_CALLS,
+		   (unsigned long long)(called - begun), 2 * TGT_LOOP, (unsigned long long)(looped - called));
+	return 0;
+}
+
+/* Who sleeps here when the patch comes measures before it has moved. */
+tgt_function int tgt_late(struct tgt_queue *queue, struct seq_file *out)
+{
+	tgt_sleep_uninterruptible(queue);
+	return tgt_measure(out);
 }
 
 static struct tgt_file {
@@ -124,6 +166,21 @@ static int tgt_waiters_show(struct seq_file *out, void *unused)
 	for_each_tgt_file(file)
 		seq_printf(out, "%s %d\n", file->queue.name, atomic_read(&file->queue.sleepers));
 	return 0;
+}
+
+static int tgt_cost_show(struct seq_file *out, void *unused)
+{
+	return tgt_measure(out);
+}
+
+static int tgt_late_show(struct seq_file *out, void *unused)
+{
+	struct tgt_file *file;
+
+	for_each_tgt_file(file)
+		if (file->enter == tgt_wait_uninterruptible)
+			return tgt_late(&file->queue, out);
+	return -ENOENT;
 }
 
 /* One word, without the newline that echo adds. */
@@ -222,6 +279,8 @@ static int __init tgt_init(void)
 		return -ENOMEM;
 	made = proc_create("version", 0444, folder, &tgt_version_ops) &&
 	       proc_create_single("waiters", 0444, folder, tgt_waiters_show) &&
+	       proc_create_single("cost", 0444, folder, tgt_cost_show) &&
+	       proc_create_single("late", 0444, folder, tgt_late_show) &&
 	       proc_create("release", 0200, folder, &tgt_release_ops) &&
 	       proc_create("kthread", 0200, folder, &tgt_kthread_ops);
 	for_each_tgt_file(file) {

@@ -20,6 +20,8 @@
  */
 #define tgt_function __attribute__((noipa))
 
+struct seq_file;
+
 /* Everybody who sleeps on a queue leaves it when its round goes up. */
 struct tgt_queue {
 	const char *name;
@@ -36,6 +38,8 @@ int tgt_wait_unreliable(struct tgt_queue *queue);
 int tgt_spin(struct tgt_queue *queue);
 int tgt_kthread_wait(struct tgt_queue *queue);
 int tgt_version(char *text, size_t size);
+int tgt_answer(int question);
+int tgt_late(struct tgt_queue *queue, struct seq_file *out);
 
 static inline bool tgt_released(struct tgt_queue *queue, unsigned int round)
 {

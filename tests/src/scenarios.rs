@@ -86,8 +86,12 @@ const MACHINES: [(&str, &[File]); 3] = [
 /// What takes too long for every run: `vm test --nightly`.
 const NIGHTLY: [(&str, &[File]); 1] = [("klp_rs-nightly", &[("klp_rs_nightly", klp_rs::NIGHTLY)])];
 
-/// Longer programs that speak to the user, by name: the demonstration, the benchmark.
-const PROGRAMS: &[(&str, Work)] = &[("demo", demo::demo), ("bench", bench::bench)];
+/// Longer programs that speak to the user: the demonstration, the benchmark and its part that counts instructions.
+const PROGRAMS: &[Program] = &[
+    Program::new("demo", demo::demo),
+    Program::new("bench", bench::bench),
+    Program::new("instructions", bench::instructions).counting(),
+];
 
 /// What a scenario or a program does in the guest; an error is its failure.
 pub type Work = fn(&Guest) -> Result<()>;
@@ -101,6 +105,39 @@ pub enum Kernels {
     All,
     /// From this one on.
     Since(u32, u32),
+}
+
+/// What the clock of a machine counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The host's time.
+    Time,
+    /// The machine's own instructions, a nanosecond for each: the same work takes the same time however busy the host is. It
+    /// takes emulation, and one processor.
+    Instructions,
+}
+
+/// A program and the machine that it wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    /// What it is called.
+    name: &'static str,
+    /// Its machine's clock.
+    pub clock: Clock,
+    /// What it does.
+    pub run: Work,
+}
+
+impl Program {
+    const fn new(name: &'static str, run: Work) -> Self {
+        let clock = Clock::Time;
+        Self { name, clock, run }
+    }
+
+    const fn counting(self) -> Self {
+        let clock = Clock::Instructions;
+        Self { clock, ..self }
+    }
 }
 
 /// Something that must be seen in a real kernel.
@@ -224,11 +261,8 @@ pub fn find(name: &str) -> Result<&'static Scenario> {
 }
 
 /// The program of that name.
-pub fn program(name: &str) -> Result<Work> {
-    let found = PROGRAMS
-        .iter()
-        .find(|(program, _)| *program == name)
-        .map(|(_, run)| *run);
+pub fn program(name: &str) -> Result<&'static Program> {
+    let found = PROGRAMS.iter().find(|program| program.name == name);
     found.with_context(|| format!("there is no program {name} in tests/src/scenarios.rs"))
 }
 

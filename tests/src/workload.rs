@@ -7,6 +7,7 @@ pub mod forks;
 mod parent;
 pub mod readers;
 pub mod sleepers;
+pub mod spinner;
 pub mod tracer;
 mod workers;
 

@@ -45,7 +45,7 @@ fn table(layers: &[Layer], moving: Option<(u32, Direction)>) -> Vec<Entry> {
 fn the_newest_of_three_wins_and_the_middle_may_leave_first() {
     let mut layers = vec![layer(1, 0, false), layer(2, 0, false), layer(3, 0, false)];
     let ip = layers[0].ip;
-    let wins = |layers: &[Layer]| choose(&table(layers, None), ip, || true);
+    let wins = |layers: &[Layer]| choose(&table(layers, None), ip, |entry| entry.way(true));
     assert_eq!(wins(&layers), start(3, 0));
     layers.remove(1);
     assert_eq!(wins(&layers), start(3, 0));
@@ -60,8 +60,8 @@ fn in_a_transition_a_task_gets_what_its_state_says() {
     let layers = [layer(1, 0, false), layer(2, 0, false)];
     for direction in [Direction::Patching, Direction::Unpatching] {
         let slots = table(&layers, Some((2, direction)));
-        assert_eq!(choose(&slots, layers[0].ip, || true), start(2, 0));
-        assert_eq!(choose(&slots, layers[0].ip, || false), start(1, 0));
+        assert_eq!(choose(&slots, layers[0].ip, |entry| entry.way(true)), start(2, 0));
+        assert_eq!(choose(&slots, layers[0].ip, |entry| entry.way(false)), start(1, 0));
     }
 }
 
@@ -69,7 +69,7 @@ fn in_a_transition_a_task_gets_what_its_state_says() {
 fn without_a_layer_below_an_unpatched_task_gets_the_original() {
     let layers = [layer(1, 0, false)];
     let slots = table(&layers, Some((1, Direction::Patching)));
-    assert_eq!(choose(&slots, layers[0].ip, || false), 0);
+    assert_eq!(choose(&slots, layers[0].ip, |entry| entry.way(false)), 0);
 }
 
 #[test]
@@ -78,11 +78,13 @@ fn an_immediate_function_goes_with_the_direction_whatever_the_state() {
     let ip = layers[0].ip;
     for state in [false, true] {
         assert_eq!(
-            choose(&table(&layers, Some((1, Direction::Patching))), ip, || state),
+            choose(&table(&layers, Some((1, Direction::Patching))), ip, |entry| entry
+                .way(state)),
             start(1, 0)
         );
         assert_eq!(
-            choose(&table(&layers, Some((1, Direction::Unpatching))), ip, || state),
+            choose(&table(&layers, Some((1, Direction::Unpatching))), ip, |entry| entry
+                .way(state)),
             0
         );
     }
@@ -96,7 +98,7 @@ fn a_patch_in_the_middle_moves_nobody_to_another_function() {
     let layers = [layer(1, 0, false), layer(2, 0, false), layer(3, 0, false)];
     let slots = table(&layers, Some((2, Direction::Unpatching)));
     for state in [false, true] {
-        assert_eq!(choose(&slots, layers[0].ip, || state), start(3, 0));
+        assert_eq!(choose(&slots, layers[0].ip, |entry| entry.way(state)), start(3, 0));
     }
     // But who is inside it must leave it first, cold part included.
     let mut found = Vec::new();
@@ -120,8 +122,8 @@ fn a_replacing_patch_brings_the_original_back_where_it_has_nothing() {
     let below = layer(1, 0, false);
     let layers = [below, Layer::original(2, &below)];
     let slots = table(&layers, Some((2, Direction::Patching)));
-    assert_eq!(choose(&slots, below.ip, || true), 0);
-    assert_eq!(choose(&slots, below.ip, || false), start(1, 0));
+    assert_eq!(choose(&slots, below.ip, |entry| entry.way(true)), 0);
+    assert_eq!(choose(&slots, below.ip, |entry| entry.way(false)), start(1, 0));
     // To go there a task must leave the replaced function, to come back the original.
     let mut found = Vec::new();
     affected(&layers, 2, false, |range| found.push((range.start, range.end)));
@@ -137,9 +139,9 @@ proptest! {
         let layers: Vec<Layer> = (0..funcs).map(|func| layer(1, func, false)).collect();
         let slots = table(&layers, None);
         for layer in &layers {
-            prop_assert_eq!(choose(&slots, layer.ip, || unreachable!("asked for a state outside transitions")), layer.new.body.0);
+            prop_assert_eq!(choose(&slots, layer.ip, |_| unreachable!("asked for a state outside transitions")), layer.new.body.0);
         }
-        prop_assert_eq!(choose(&slots, layer(1, other, false).ip, || true), 0);
-        prop_assert_eq!(choose(&[], layers[0].ip, || true), 0);
+        prop_assert_eq!(choose(&slots, layer(1, other, false).ip, |entry| entry.way(true)), 0);
+        prop_assert_eq!(choose(&[], layers[0].ip, |entry| entry.way(true)), 0);
     }
 }

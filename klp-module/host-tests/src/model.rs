@@ -100,7 +100,7 @@ impl Machine {
     }
 
     fn enters(&self, task: usize, func: usize, caller: Option<bool>) -> At {
-        let target = choose(&self.table, func + 4, || self.patched(task));
+        let target = choose(&self.table, func + 4, |entry| entry.way(self.patched(task)));
         At::Entering {
             func,
             version: target != 0,

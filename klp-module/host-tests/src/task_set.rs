@@ -93,11 +93,33 @@ fn a_block_that_is_full_says_so_while_others_have_room() {
 }
 
 #[test]
-fn a_length_that_is_no_power_of_two_is_a_full_set() {
-    let slots = slots(3);
-    assert_eq!(TaskSet::new(&slots).insert(address(1)), Err(Full));
-    assert_eq!(TaskSet::new(&[]).insert(address(1)), Err(Full));
-    assert!(!TaskSet::new(&[]).contains(address(1)));
+fn a_length_that_is_no_power_of_two_wastes_slots_and_nothing_worse() {
+    for count in [0, 3, 24, 100, 200] {
+        let slots = slots(count);
+        let set = TaskSet::new(&slots);
+        let members: Vec<_> = (0..count + 1)
+            .filter(|&task| set.insert(address(task)).is_ok())
+            .collect();
+        assert!(members.len() <= count);
+        assert!((0..count + 1).all(|task| set.contains(address(task)) == members.contains(&task)));
+    }
+}
+
+#[test]
+fn a_glance_never_contradicts_a_search() {
+    let slots = slots(128);
+    let set = TaskSet::new(&slots);
+    let mut told = 0;
+    for task in 0..64 {
+        assert!(set.insert(address(2 * task)).is_ok());
+        assert!(task % 3 != 0 || set.remove(address(2 * task)));
+    }
+    for task in 0..128 {
+        let seen = set.glance(address(task));
+        told += usize::from(seen.is_some());
+        assert!(seen.is_none_or(|member| member == set.contains(address(task))));
+    }
+    assert!(told > 64, "{told}");
 }
 
 /// As in the kernel: each task has one writer at a time, and readers everywhere.

@@ -32,6 +32,6 @@ fn main() -> Result<()> {
                 .inspect_err(|error| eprintln!("{}", format!("{error:#}").replace('\n', " ")))
                 .or_else(|_| std::process::exit(1))
         }
-        Arguments::Program { name } => scenarios::program(&name)?(&Guest::default()),
+        Arguments::Program { name } => (scenarios::program(&name)?.run)(&Guest::default()),
     }
 }

@@ -38,8 +38,10 @@ enum Command {
     Shell(One),
     /// Run the demonstration on this terminal.
     Demo(One),
-    /// Run the benchmark on this terminal.
+    /// Run the benchmark on this terminal: what takes time, then what takes instructions.
     Bench(One),
+    /// Run the second part of the benchmark alone.
+    Instructions(One),
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +80,8 @@ fn run(command: Command) -> Result<bool> {
         } => test(&kernels, &filter, !no_daemon, nightly),
         Command::Shell(one) => interact(&one.kernel, None, !one.no_daemon),
         Command::Demo(one) => interact(&one.kernel, Some("demo"), !one.no_daemon),
-        Command::Bench(one) => interact(&one.kernel, Some("bench"), !one.no_daemon),
+        Command::Bench(one) => Ok(interact(&one.kernel, Some("bench"), !one.no_daemon)?
+            && interact(&one.kernel, Some("instructions"), false)?),
+        Command::Instructions(one) => interact(&one.kernel, Some("instructions"), false),
     }
 }

@@ -12,13 +12,14 @@ use super::setup::{Kernel, prepare_beside, userland};
 use super::workplace::Workplace;
 use crate::plan::{Plan, Purpose};
 use crate::report::Report;
-use crate::scenarios;
+use crate::scenarios::{self, Clock};
 
 /// Boots one machine with the user's terminal: a shell, or a program of the registry. Says whether it ended well.
 pub fn interact(series: &str, program: Option<&str>, daemon: bool) -> Result<bool> {
-    if let Some(name) = program {
-        scenarios::program(name)?;
-    }
+    let clock = match program {
+        None => Clock::Time,
+        Some(name) => scenarios::program(name)?.clock,
+    };
     let installed = prepare_beside(&[series.to_owned()], || image::build(daemon))?;
     let kernel = Kernel::newest(series)?;
     let (purpose, terminal) = match program {
@@ -44,6 +45,7 @@ pub fn interact(series: &str, program: Option<&str>, daemon: bool) -> Result<boo
         folder: &folder,
         accelerator,
         terminal,
+        clock,
     };
     let status = machine.boot()?.wait()?;
     if program.is_none() {

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::accelerator::Accelerator;
+use crate::scenarios::Clock;
 
 pub(super) const QEMU: &str = "qemu-system-x86_64";
 
@@ -38,6 +39,7 @@ pub(super) struct Machine<'a> {
     pub(super) folder: &'a Path,
     pub(super) accelerator: Accelerator,
     pub(super) terminal: Terminal,
+    pub(super) clock: Clock,
 }
 
 impl Machine<'_> {
@@ -65,13 +67,18 @@ impl Machine<'_> {
         };
         let reports = to_file(self.reports())?;
         let errors = File::create(self.folder.join("qemu.log"))?;
+        let (accelerator, processors, counting) = match self.clock {
+            Clock::Time => (self.accelerator, "2", &[][..]),
+            Clock::Instructions => (Accelerator::Tcg, "1", &["-icount", "shift=0"][..]),
+        };
         let connected = self.terminal != Terminal::Unconnected;
         Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", QEMU])
-            .args(self.accelerator.arguments())
+            .args(accelerator.arguments())
+            .args(counting)
             .args([
                 "-smp",
-                "2",
+                processors,
                 "-m",
                 &MEMORY_MIB.to_string(),
                 "-nodefaults",

@@ -3,6 +3,10 @@
 //! emulation and a busy host make times what they are: the ratios count.
 
 mod both_cores;
+mod instructions;
+mod memory;
+
+pub(super) use instructions::instructions;
 
 use std::fs;
 use std::time::{Duration, Instant};

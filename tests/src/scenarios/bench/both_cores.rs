@@ -1,28 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The rows of `klp_rs`, each beside the kernel's own core in the same run: how long a transition takes with nobody stuck,
-//! by how many sleep, and with one reader that only a nudge moves. livepatchd is away while the cores are compared.
+//! by how many sleep, with a task that always runs, with seven functions; how long it takes back with one stuck for good; and
+//! with one reader that only a nudge moves. livepatchd is away while the cores are compared.
+//!
+//! The kernel's core looks once, and again a second later: its row depends on whether something keeps the first look from
+//! finding everybody, which a sleeper elsewhere does not and a task that runs does.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::{LONG, RUNS, SOON, median, moment, ratio, seconds};
-use crate::guest::{Guest, Journal, Queue};
+use super::{LONG, RUNS, SOON, median, memory, moment, ratio, seconds};
+use crate::guest::{Guest, Journal, Queue, Target, Workload};
 use crate::wait;
 use crate::workload::Event;
 
-/// One source, made for both.
-const PATCHES: [(&str, &str); 2] = [("klp_rs", "rs_vmlinux"), ("the kernel's core", "lp_vmlinux")];
+/// Both cores, and how the names of their patches begin: one source, made for both.
+pub(super) const PATCHES: [(&str, &str); 2] = [("klp_rs", "rs_"), ("the kernel's core", "lp_")];
 /// Sleepers beside the few dozen tasks of the machine.
-const SLEEPERS: [u32; 3] = [0, 100, 1_000];
+const SLEEPERS: [u32; 3] = [0, 100, MANY];
+const MANY: u32 = 1_000;
 
 pub(super) fn measure(guest: &Guest) -> Result<()> {
     guest.module("klp_rs").load()?;
     guest.call("systemctl", ["stop", "livepatchd"]).ok()?;
     for count in SLEEPERS {
-        transitions(guest, count)?;
+        let _sleepers = sleepers(guest, count)?;
+        transitions(guest, &format!("{count} sleepers"), "vmlinux")?;
     }
+    {
+        let _spinner = guest.workload(["spin"])?;
+        transitions(guest, "one that always runs, in user space", "vmlinux")?;
+        let _sleepers = sleepers(guest, MANY)?;
+        transitions(guest, &format!("the same and {MANY} sleepers"), "vmlinux")?;
+    }
+    guest.load_target()?;
+    transitions(guest, "a patch of seven functions", "seven")?;
+    reversals(guest)?;
+    memory::measure(guest)?;
     guest.restart_daemon()?;
     stuck_reader(guest)?;
     wait::until(SOON, "klp_rs to be unloaded", || {
@@ -31,8 +47,8 @@ pub(super) fn measure(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// From the core's own word of the start to its own word of the end: what loads the module is the same for both.
-fn transitions(guest: &Guest, count: u32) -> Result<()> {
+/// So many threads that only sleep, for as long as this lives.
+pub(super) fn sleepers(guest: &Guest, count: u32) -> Result<Option<Workload>> {
     let arguments = ["sleep", "--processes", "1", "--threads", &count.to_string()].map(str::to_owned);
     let sleepers = (count > 0).then(|| guest.workload(arguments)).transpose()?;
     if let Some(sleepers) = &sleepers {
@@ -40,8 +56,15 @@ fn transitions(guest: &Guest, count: u32) -> Result<()> {
             events.iter().any(|event| matches!(event, Event::Settled { .. }))
         })?;
     }
+    Ok(sleepers)
+}
+
+/// From the core's own word of the start to its own word of the end: what loads the module is the same for both, and told
+/// beside it, since it holds what enabling takes before the transition starts.
+fn transitions(guest: &Guest, beside: &str, which: &str) -> Result<()> {
     let mut medians = Vec::new();
-    for (core, name) in PATCHES {
+    for (core, prefix) in PATCHES {
+        let name = &format!("{prefix}{which}");
         let (mut on, mut off, mut load) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..RUNS {
             let (journal, patch) = (guest.journal()?, guest.patch(name));
@@ -53,13 +76,11 @@ fn transitions(guest: &Guest, count: u32) -> Result<()> {
             patch.wait_reverted(LONG)?;
             on.push(between(&journal, name, "patching")?);
             off.push(between(&journal, name, "unpatching")?);
-            wait::until(SOON, "the module to be unloaded", || {
-                Ok(guest.module(name).unload().is_ok())
-            })?;
+            unload(guest, name)?;
         }
         let (on, off) = (median(on), median(off));
         guest.note(&format!(
-            "{count} sleepers, {core}: insmod {}, enable to complete {}, disable to complete {}",
+            "{beside}, {core}: insmod {}, enable to complete {}, disable to complete {}",
             seconds(median(load)),
             seconds(on),
             seconds(off)
@@ -68,12 +89,65 @@ fn transitions(guest: &Guest, count: u32) -> Result<()> {
     }
     if let [ours, kernel] = medians[..] {
         guest.note(&format!(
-            "{count} sleepers: klp_rs enables {:.0} times and disables {:.0} times as fast",
+            "{beside}: klp_rs enables {:.1} times and disables {:.1} times as fast",
             ratio(kernel.0, ours.0),
             ratio(kernel.1, ours.1)
         ));
     }
     Ok(())
+}
+
+/// One sleeps in a patched function and no signal ends that: the transition can only be turned round.
+fn reversals(guest: &Guest) -> Result<()> {
+    for (core, prefix) in PATCHES {
+        let name = &format!("{prefix}uninterruptible");
+        let mut back = Vec::new();
+        for _ in 0..RUNS {
+            let stuck = Stuck::begin(guest)?;
+            let (journal, patch) = (guest.journal()?, guest.patch(name));
+            guest.module(name).load()?;
+            wait::until(SOON, "the transition", || patch.in_transition())?;
+            patch.set_enabled(false)?;
+            patch.wait_reverted(LONG)?;
+            back.push(between(&journal, name, "unpatching")?);
+            stuck.end()?;
+            unload(guest, name)?;
+        }
+        guest.note(&format!(
+            "one stuck for good, {core}: turned round and complete after {}",
+            seconds(median(back))
+        ));
+    }
+    Ok(())
+}
+
+/// A reader that no signal takes out of a function of the target.
+pub(super) struct Stuck {
+    target: Target,
+    reader: Workload,
+}
+
+impl Stuck {
+    pub(super) fn begin(guest: &Guest) -> Result<Self> {
+        let (target, queue) = (guest.target(), Queue::WaitUninterruptible);
+        let reader = guest.workload(["read", &queue.file()])?;
+        target.wait_for_sleepers(queue, 1, SOON)?;
+        Ok(Self { target, reader })
+    }
+
+    /// Lets it go.
+    pub(super) fn end(mut self) -> Result<()> {
+        self.target.release_all()?;
+        self.reader.wait_ended(SOON)
+    }
+}
+
+/// A module that was disabled goes when its core is done with it.
+pub(super) fn unload(guest: &Guest, name: &str) -> Result<()> {
+    wait::until(SOON, "the module to be unloaded", || {
+        Ok(guest.module(name).unload().is_ok())
+    })
+    .map(drop)
 }
 
 /// With livepatchd and its defaults; then from the nudge alone.
