@@ -4,6 +4,8 @@
 
 #![cfg(test)]
 
+use std::sync::atomic;
+
 #[path = "../../pure/mod.rs"]
 #[allow(dead_code, reason = "the engine uses what the tests do not need")]
 mod pure;
@@ -13,6 +15,7 @@ mod backoff;
 mod func_stack;
 mod model;
 mod phase;
+mod segments;
 mod stack_verdict;
 mod states;
 mod symbol_search;
