@@ -5,6 +5,7 @@
 //! Invariant: parts are started before what uses them and stopped after it; the fields of [`KlpRs`] are in the order of
 //! stopping.
 
+use core::sync::atomic;
 use kernel::prelude::*;
 
 mod engine;

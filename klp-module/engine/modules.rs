@@ -151,12 +151,13 @@ fn expel(core: &mut Core, redirect: &Redirect, module: Module) -> Option<Registe
         "module '{}' failed after it had enabled its patch; the patch is removed, its functions may crash\n",
         &*patch.name
     );
-    if core.phase.moves(patch.id) {
-        transition::abandon(core, &patch);
-    }
     patch.set_enabled(false);
+    // Before the transition ends: a table of no transition with the patch in it would send everybody into its functions.
     if let Err(err) = unpatch(core, redirect, &patch, None) {
         pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
+    }
+    if core.phase.moves(patch.id) {
+        transition::abandon(core, &patch);
     }
     let expelled = core.patches.remove(place).ok();
     // Its states go with it. Without memory callbacks learn nothing, which is better than what is not there.

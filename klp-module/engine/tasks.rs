@@ -10,12 +10,12 @@ use crate::{
     kernel_api::{once::Once, task_states, thread},
     pure::{
         phase::Direction,
+        segments::{self, SEGMENTS},
+        tally::Tally,
         task_set::{Full, TaskSet},
     },
 };
 
-/// Each segment is twice as long as the one before: together 255 times the first.
-const SEGMENTS: usize = 8;
 /// At most so many slots for each task, and more than half of that: 32 bytes a task, and less than half of them are used when
 /// all have moved.
 const SLOTS_PER_TASK: usize = 4;
@@ -24,8 +24,7 @@ const FEWEST_SLOTS: usize = 256;
 
 struct Segment {
     slots: KVVec<AtomicUsize>,
-    /// Slots that are not empty; removed tasks leave theirs marked, so this never goes down.
-    used: AtomicUsize,
+    taken: AtomicUsize,
 }
 
 impl Segment {
@@ -37,25 +36,14 @@ impl Segment {
         Ok(KBox::new(
             Self {
                 slots: made,
-                used: AtomicUsize::new(0),
+                taken: AtomicUsize::new(0),
             },
             GFP_KERNEL,
         )?)
     }
 
-    #[inline]
-    fn set(&self) -> TaskSet<'_> {
-        TaskSet::new(&self.slots)
-    }
-
-    /// Half used: blocks may be full soon.
-    fn is_crowded(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= self.slots.len() / 2
-    }
-
-    /// One of its blocks is full.
-    fn set_crowded(&self) {
-        self.used.fetch_add(self.slots.len(), Ordering::Relaxed);
+    fn view(&self) -> segments::Segment<'_> {
+        segments::Segment::new(&self.slots, &self.taken)
     }
 }
 
@@ -64,9 +52,8 @@ pub(crate) struct Tasks {
     began_patched: bool,
     target_patched: AtomicBool,
     segments: [Once<Segment>; SEGMENTS],
-    /// Moves made by hooks since the start, and how many of them would finish the transition as last seen.
-    moves: AtomicUsize,
-    goal: AtomicUsize,
+    /// Moves made by hooks.
+    tally: Tally,
 }
 
 impl Tasks {
@@ -79,36 +66,34 @@ impl Tasks {
             began_patched: !direction.arrives_patched(),
             target_patched: AtomicBool::new(direction.arrives_patched()),
             segments: [const { Once::new() }; SEGMENTS],
-            moves: AtomicUsize::new(0),
-            goal: AtomicUsize::new(usize::MAX),
+            tally: Tally::new(),
         };
         let [first, ..] = &tasks.segments;
         first.set(Segment::new(slots)?);
         Ok(tasks)
     }
 
-    fn segments(&self) -> impl Iterator<Item = &Segment> {
-        self.segments.iter().map_while(Once::get)
+    #[inline]
+    fn segments(&self) -> impl Iterator<Item = segments::Segment<'_>> + Clone {
+        self.segments.iter().map_while(Once::get).map(Segment::view)
     }
 
     /// Makes room before it is needed. Under the core's lock.
     pub(crate) fn grow(&self) -> Result {
-        let Some(last) = self.segments().last().filter(|last| last.is_crowded()) else {
+        let Some(slots) = segments::wanted(self.segments()) else {
             return Ok(());
         };
-        let next = self
-            .segments
-            .iter()
-            .find(|segment| segment.get().is_none())
-            .ok_or(ENOMEM)?;
-        next.set(Segment::new(last.slots.len().checked_mul(2).ok_or(ENOMEM)?)?);
-        self.show();
+        let unused = self.segments.iter().find(|segment| segment.get().is_none());
+        let (unused, next) = (unused.ok_or(ENOMEM)?, Segment::new(slots)?);
+        // BPF programs are told first, or they would miss a task that is put there before.
+        self.show_with(Some(&next));
+        unused.set(next);
         Ok(())
     }
 
     /// Has the task left the state in which it began?
     fn has_left(&self, task: usize) -> bool {
-        self.segments().any(|segment| segment.set().contains(task))
+        segments::contains(self.segments(), task)
     }
 
     /// Does the task use the new functions?
@@ -120,7 +105,7 @@ impl Tasks {
     #[inline]
     pub(crate) fn glance(&self, task: usize) -> Option<bool> {
         let [first, second, ..] = &self.segments;
-        let left = first.get()?.set().glance(task)?;
+        let left = TaskSet::new(&first.get()?.slots).glance(task)?;
         // What is not in the first may be in another.
         (left || second.get().is_none()).then_some(self.began_patched != left)
     }
@@ -136,7 +121,7 @@ impl Tasks {
     pub(crate) fn turn(&self) {
         // Release: partner of the Acquire in `target_patched`.
         self.target_patched.fetch_xor(true, Ordering::Release);
-        self.goal.store(usize::MAX, Ordering::Relaxed);
+        self.tally.forget();
     }
 
     /// Writes down that a task that stands still has moved.
@@ -145,32 +130,19 @@ impl Tasks {
             self.remove(task);
             return Ok(());
         }
-        if self.has_left(task) {
-            return Ok(());
-        }
-        for segment in self.segments().filter(|segment| !segment.is_crowded()) {
-            if Self::put(segment, task).is_ok() {
-                return Ok(());
-            }
-            segment.set_crowded();
-        }
-        // The thread makes a new segment; until it has, there is half of the last one left.
-        thread::wake();
-        let mut all = self.segments().map(|segment| Self::put(segment, task));
-        all.find(Result::is_ok).unwrap_or(Err(Full))
-    }
-
-    fn put(segment: &Segment, task: usize) -> Result<(), Full> {
-        if segment.set().insert(task)? {
-            segment.used.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
+        // The thread makes another segment; until it has, there is half of the last one left.
+        segments::insert(self.segments(), task, thread::wake)
     }
 
     /// Lets BPF programs read the states as they are now. Under the core's lock; again after every change of what is shown.
     pub(crate) fn show(&self) {
+        self.show_with(None);
+    }
+
+    /// `next` must be added, or something else shown, before it is dropped.
+    fn show_with(&self, next: Option<&Segment>) {
         let mut shown = task_states::Shown::new(self.began_patched);
-        for segment in self.segments() {
+        for segment in self.segments.iter().map_while(Once::get).chain(next) {
             shown.add(&segment.slots);
         }
         shown.publish();
@@ -187,27 +159,23 @@ impl Tasks {
 
     /// The address may be another task's from now on.
     pub(crate) fn remove(&self, task: usize) {
-        for segment in self.segments() {
-            segment.set().remove(task);
-        }
+        segments::remove(self.segments(), task);
     }
 
     /// A hook moved a task; wakes the thread when that may have been the last.
     pub(crate) fn moved_by_hook(&self) {
-        if self.moves.fetch_add(1, Ordering::Relaxed).wrapping_add(1) == self.goal.load(Ordering::Relaxed) {
+        if self.tally.moved() {
             thread::wake();
         }
     }
 
     /// Moves made by hooks so far: taken before a look at the tasks, for `expect`.
     pub(crate) fn moves(&self) -> usize {
-        self.moves.load(Ordering::Relaxed)
+        self.tally.moves()
     }
 
     /// `pending` tasks were seen since `before` was taken. True when that many have moved already.
     pub(crate) fn expect(&self, before: usize, pending: usize) -> bool {
-        let goal = before.saturating_add(pending);
-        self.goal.store(goal, Ordering::Relaxed);
-        self.moves() >= goal
+        self.tally.expect(before, pending)
     }
 }

@@ -42,8 +42,9 @@ impl Place {
     }
 }
 
-/// As many as `engine::tasks` has.
+/// `KLP_RS_TASK_SEGMENTS`.
 pub(super) const SEGMENTS: usize = 8;
+const _: () = assert!(SEGMENTS == crate::pure::segments::SEGMENTS);
 
 /// `struct klp_rs_task_segment`.
 #[repr(C)]

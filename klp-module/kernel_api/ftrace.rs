@@ -13,7 +13,7 @@ pub(crate) struct Redirect(());
 impl Redirect {
     /// Registers it, for no function yet. Sleeps.
     pub(crate) fn register() -> Result<Self> {
-        // SAFETY: There is one `Redirect` at a time: it is a field of the core, made under the core's lock.
+        // SAFETY: There is one `Redirect` at a time: `engine::state::REDIRECT` holds it, and it is made under that lock.
         check(unsafe { ffi::klp_rs_ftrace_register() })?;
         Ok(Self(()))
     }

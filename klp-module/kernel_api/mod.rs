@@ -18,6 +18,8 @@ pub(crate) mod task_states;
 pub(crate) mod thread;
 pub(crate) mod trace;
 
+use super::atomic;
+
 /// Makes the core's locks usable.
 pub(crate) fn init_locks() {
     use crate::engine::{

@@ -3,16 +3,15 @@
 //! too, but reads through a helper function of the kernel that can itself be traced. Invariant: once set, the value stays
 //! where it is until the [`Once`] is dropped.
 
-use core::{
-    ptr,
-    sync::atomic::{AtomicPtr, Ordering},
-};
+use core::ptr;
 use kernel::prelude::*;
 
-/// Set or not.
-pub(crate) struct Once<T>(AtomicPtr<T>, core::marker::PhantomData<KBox<T>>);
+use super::atomic::{AtomicPtr, Ordering};
 
-impl<T> Once<T> {
+/// Set or not. `Send`, because whoever shares it may give it a value that another drops.
+pub(crate) struct Once<T: Send>(AtomicPtr<T>, core::marker::PhantomData<KBox<T>>);
+
+impl<T: Send> Once<T> {
     /// Not set.
     pub(crate) const fn new() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()), core::marker::PhantomData)
@@ -43,7 +42,7 @@ impl<T> Once<T> {
     }
 }
 
-impl<T> Drop for Once<T> {
+impl<T: Send> Drop for Once<T> {
     fn drop(&mut self) {
         let value = *self.0.get_mut();
         if !value.is_null() {

@@ -3,14 +3,13 @@
 //! watching. Knows nothing of what is published. Invariant: this pointer's share of a value is given up only when no reader
 //! can hold it.
 
-use core::{
-    marker::PhantomData,
-    ptr,
-    sync::atomic::{AtomicPtr, Ordering},
-};
+use core::{marker::PhantomData, ptr};
 use kernel::sync::Arc;
 
-use super::ffi;
+use super::{
+    atomic::{AtomicPtr, Ordering},
+    ffi,
+};
 
 /// Proof that preemption is off (or interrupts are), for as long as the value lives.
 #[derive(Clone, Copy)]
@@ -78,7 +77,8 @@ pub(crate) struct Reentry<'a>(PreemptOff<'a>);
 impl<'a> Reentry<'a> {
     /// None when this CPU is at it already.
     pub(crate) fn begin(proof: PreemptOff<'a>) -> Option<Self> {
-        // SAFETY: A counter of this CPU, which cannot change meanwhile: the proof says that preemption is off.
+        // SAFETY: A flag of this CPU, which this cannot leave: the proof says that preemption is off. Interrupts that come
+        // between leave the flag as they found it.
         unsafe { ffi::klp_rs_reentry_begin() }.then_some(Self(proof))
     }
 }

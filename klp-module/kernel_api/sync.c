@@ -21,7 +21,7 @@ static int klp_rs_nothing(void *data)
 
 /*
  * Everybody who had preemption off when this was called has turned it on since: the stopper thread of each CPU had to
- * run. Holds also where RCU is not watching. Partner of the preempt_disable_notrace() in ftrace.c and hooks.c.
+ * run. Holds also where RCU is not watching. Partner of the preempt_disable_notrace() in ftrace.c, hooks.c and modules.c.
  */
 void klp_rs_synchronize(void)
 {
@@ -60,7 +60,11 @@ static int klp_rs_thread_main(void *unused)
 			wait_event_interruptible_hrtimeout(klp_rs_wait, klp_rs_called(), ms_to_ktime(pause));
 		else
 			wait_event_interruptible(klp_rs_wait, klp_rs_called());
-		WRITE_ONCE(klp_rs_woken, false);
+		/*
+		 * Full: a call that is forgotten here came before the step reads what it was about. Partner: a caller
+		 * counts its move before it calls, and the irq_work sets the flag after that.
+		 */
+		smp_store_mb(klp_rs_woken, false);
 		pause = klp_rs_transition_step();
 	}
 	return 0;

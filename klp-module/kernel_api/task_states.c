@@ -35,7 +35,10 @@ void klp_rs_task_states_publish(const struct klp_rs_task_states *states)
 	/* Partner: the reader reads the sequence again when it has read all the rest. */
 	smp_wmb();
 	WRITE_ONCE(shown->sequence, shown->sequence + 1);
-	/* Full: what the caller does next may free the slots that were shown until now. */
+	/*
+	 * Before the caller frees the slots that were shown until now, or lets tasks into those shown now. Partner: the reader
+	 * reads slots before it reads the sequence again; who has read what came after this finds another sequence.
+	 */
 	smp_mb();
 }
 

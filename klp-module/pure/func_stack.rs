@@ -67,7 +67,7 @@ impl Layer {
 /// The patch in transition and where it goes.
 pub(crate) type Moving = Option<(u32, Direction)>;
 
-fn top<'a>(layers: &'a [Layer], ip: usize, without: Option<u32>) -> Option<&'a Layer> {
+fn top(layers: &[Layer], ip: usize, without: Option<u32>) -> Option<&Layer> {
     layers
         .iter()
         .rev()

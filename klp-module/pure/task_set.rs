@@ -9,7 +9,7 @@
 //! The way of a task stays within one block of [`BLOCK`] slots: every look-up has a bound, and readers outside of the
 //! kernel copy one block and know (ABI/testing/bpf-klp_rs).
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use super::atomic::{AtomicUsize, Ordering};
 
 /// Never used.
 const EMPTY: usize = 0;
@@ -67,7 +67,8 @@ impl<'a> TaskSet<'a> {
     /// Is the task a member? Safe in the ftrace handler: reads only, and ends.
     pub(crate) fn contains(self, task: usize) -> bool {
         for slot in self.way(task) {
-            // Acquire: partner of the Release in `insert` and `remove`.
+            // Acquire: partner of the Release in `insert` and `remove`. Who finds a task, or misses it, sees what came before:
+            // a walk along the task list sees the children that the task had before it moved (kernel/fork.c:copy_process).
             match slot.load(Ordering::Acquire) {
                 EMPTY => return false,
                 found if found == task => return true,
@@ -77,7 +78,12 @@ impl<'a> TaskSet<'a> {
         false
     }
 
-    /// Makes the task a member; says whether an unused slot was taken for it.
+    /// How many slots there are.
+    pub(crate) fn slots(self) -> usize {
+        self.slots.len()
+    }
+
+    /// Makes the task a member; says whether a slot was taken for it.
     pub(crate) fn insert(self, task: usize) -> Result<bool, Full> {
         if task == EMPTY || task == GONE {
             return Err(Full);
@@ -85,7 +91,8 @@ impl<'a> TaskSet<'a> {
         'again: loop {
             let mut free = None;
             for slot in self.way(task) {
-                match slot.load(Ordering::Acquire) {
+                // Relaxed: says where to try; what came before the last Release of a slot is passed on by the exchange.
+                match slot.load(Ordering::Relaxed) {
                     found if found == task => return Ok(false),
                     EMPTY => {
                         free = free.or(Some((slot, EMPTY)));
@@ -96,31 +103,33 @@ impl<'a> TaskSet<'a> {
                 }
             }
             let (slot, was) = free.ok_or(Full)?;
-            // Release: partner of the Acquire in `contains`.
+            // Release: partner of the Acquire in `contains` and `remove`.
             if slot
                 .compare_exchange(was, task, Ordering::Release, Ordering::Relaxed)
                 .is_err()
             {
                 continue 'again;
             }
-            return Ok(was == EMPTY);
+            return Ok(true);
         }
     }
 
-    /// Takes the task out, wherever it is: two that added it at once may have taken two slots.
-    pub(crate) fn remove(self, task: usize) -> bool {
-        let mut found = false;
+    /// Takes the task out, wherever it is: two that added it at once may have taken two slots. Says how many it left.
+    pub(crate) fn remove(self, task: usize) -> usize {
+        let mut left = 0usize;
         for slot in self.way(task) {
+            // Acquire: partner of the Release in `insert`, and of the one in `remove` before that: the store below is a new
+            // beginning, and who finds this slot marked must see what came before all of them.
             match slot.load(Ordering::Acquire) {
                 EMPTY => break,
                 member if member == task => {
                     // Release: partner of the Acquire in `contains`.
                     slot.store(GONE, Ordering::Release);
-                    found = true;
+                    left = left.saturating_add(1);
                 }
                 _ => {}
             }
         }
-        found
+        left
     }
 }
