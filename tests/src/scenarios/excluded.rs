@@ -50,7 +50,7 @@ pub(super) fn told_and_reversed(guest: &Guest, patch: &str, queue: Queue, task: 
     let module = guest.module(patch);
     let journal = guest.journal()?;
 
-    let apply = guest.ctl().call(["apply", "--json", "--timeout", "3s", &module.file()]);
+    let apply = guest.ctl().call(["apply", "--json", "--timeout", "5s", &module.file()]);
     let wanted = |blocker: &Value| blocker["tid"] == task.tid && blocker["reason"] == reason;
     let (applied, blocker) = apply
         .within(REVERSED_WITHIN)

@@ -178,7 +178,7 @@ fn spinning(guest: &Guest) -> Result<()> {
     begin(guest)?;
     let (mut reader, task) = guest.stuck_reader(Queue::Spin, 0)?;
     let file = guest.module("rs_spin").file();
-    let apply = guest.ctl().call(["apply", "--json", "--timeout", "3s", &file]);
+    let apply = guest.ctl().call(["apply", "--json", "--timeout", "5s", &file]);
     let running = |blocker: &Value| blocker["tid"] == task.tid && blocker["reason"] == "running";
     let (applied, blocker) = apply
         .within(6 * SOON)
