@@ -42,7 +42,7 @@ const REVERSED_WITHIN: Duration = Duration::from_secs(20);
 /// How a blocker must be told: its class, its reason, and words of what is done about it.
 pub(super) type Told<'a> = [&'a str; 3];
 
-/// The patch is applied with a deadline of three seconds while this task sleeps in this queue; nobody is nudged, and
+/// The patch is applied with a deadline of five seconds while this task sleeps in this queue; nobody is nudged, and
 /// afterwards everything is as it was.
 pub(super) fn told_and_reversed(guest: &Guest, patch: &str, queue: Queue, task: Task, told: Told<'_>) -> Result<()> {
     let [class, reason, action] = told;
