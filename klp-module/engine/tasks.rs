@@ -142,7 +142,8 @@ impl Tasks {
     /// `next` must be added, or something else shown, before it is dropped.
     fn show_with(&self, next: Option<&Segment>) {
         let mut shown = task_states::Shown::new(self.began_patched);
-        for segment in self.segments.iter().map_while(Once::get).chain(next) {
+        // By its full name: the kernel's prelude has another `chain`.
+        for segment in Iterator::chain(self.segments.iter().map_while(Once::get), next) {
             shown.add(&segment.slots);
         }
         shown.publish();
