@@ -131,8 +131,11 @@ impl Tasks {
     /// `next` must be added, or something else shown, before it is dropped.
     fn show_with(&self, next: Option<&Segment>) {
         let mut shown = task_states::Shown::new(self.began_patched);
-        for segment in self.segments.iter().map_while(Once::get).chain(next) {
+        for segment in self.segments.iter().map_while(Once::get) {
             shown.add(&segment.slots);
+        }
+        if let Some(next) = next {
+            shown.add(&next.slots);
         }
         shown.publish();
     }
