@@ -22,6 +22,7 @@ help:
 	@echo "make shell                     a console in that VM, with livepatchd running and sample patches in /root"
 	@echo "make test                      every check: style, lints, unit tests, scenarios on stock kernels in VMs"
 	@echo "make nightly                   what takes too long for every test run: ten minutes of storm"
+	@echo "make miri                      klp_rs' unit tests under Miri (needs nightly Rust with miri; not part of make test)"
 	@echo "make bench                     the figures of README.md, measured side by side in one VM run"
 	@echo "make build                     target/release/livepatchd and livepatchctl"
 	@echo "make install DESTDIR= PREFIX=  binaries, unit, bus and polkit policy, default configuration; make uninstall"
@@ -50,6 +51,14 @@ test: prerequisites
 .PHONY: nightly
 nightly: prerequisites
 	@$(vm) test --no-daemon --nightly
+
+# What the properties try is not less under Miri, only seldomer. It has no part in `make test`: nightly Rust is no prerequisite.
+.PHONY: miri
+miri:
+	@rustup run nightly cargo miri --version >/dev/null 2>&1 || { echo "miri: not installed, so nothing was run;" \
+		"install it with: rustup toolchain install nightly --component miri,rust-src" >&2; exit 1; }
+	@cd klp-module/host-tests && PROPTEST_CASES=4 MIRIFLAGS="-Zmiri-disable-isolation $(MIRIFLAGS)" \
+		rustup run nightly cargo miri test
 
 # What is installed, and where: mode, file, directory. `uninstall` removes exactly these files.
 define installed

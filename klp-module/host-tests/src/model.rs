@@ -178,7 +178,7 @@ fn play(window_rule: bool, steps: &[(u8, usize)]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 2000 }))]
     #[test]
     fn no_call_sees_two_versions(steps in prop::collection::vec((0..10u8, 0..TASKS), 0..200)) {
         prop_assert!(!play(true, &steps));
