@@ -38,9 +38,16 @@ static GRANULES: Array<Granules> = Array::with_max_entries(1, 0);
 #[map]
 static SCRATCH: PerCpuArray<TaskRecord> = PerCpuArray::with_max_entries(1, 0);
 
-/// Tasks emitted in this pass.
+/// The pass that is under way. One over a single thread may visit nobody at all.
 #[map]
-static EMITTED: Array<u64> = Array::with_max_entries(1, 0);
+static PASS: Array<Pass> = Array::with_max_entries(1, 0);
+
+/// A pass, and the tasks emitted in it.
+#[repr(C)]
+struct Pass {
+    session_id: u64,
+    emitted: u64,
+}
 
 /// `struct bpf_iter_meta` (`include/linux/bpf.h`).
 #[repr(C)]
@@ -62,22 +69,28 @@ struct IterTask {
 #[unsafe(link_section = "iter/task")]
 extern "C" fn task_iter(ctx: *mut IterTask) -> i32 {
     // SAFETY: the kernel passes a valid context; the verifier checks each of these loads
-    let (seq, visited, task) = unsafe { ((*(*ctx).meta).seq, (*(*ctx).meta).seq_num, (*ctx).task) };
+    let (seq, session_id, visited, task) = unsafe {
+        let meta = (*ctx).meta;
+        ((*meta).seq, (*meta).session_id, (*meta).seq_num, (*ctx).task)
+    };
     // each task of the system costs what is done for all, so the other maps are looked up where they are needed
     let Some(request) = REQUEST.get_ptr(0) else {
         return 0;
     };
     if visited == 0 || task.is_null() {
-        let Some(emitted) = EMITTED.get_ptr_mut(0) else {
+        let Some(pass) = PASS.get_ptr_mut(0) else {
             return 0;
         };
-        if task.is_null() {
-            // SAFETY: a pointer to the value of a map
-            unsafe { end(seq, visited + 1, *emitted) };
-            return 0;
-        }
         // SAFETY: a pointer to the value of a map
-        unsafe { *emitted = 0 };
+        unsafe {
+            if (*pass).session_id != session_id {
+                *pass = Pass { session_id, emitted: 0 };
+            }
+            if task.is_null() {
+                end(seq, visited + 1, (*pass).emitted);
+                return 0;
+            }
+        }
     }
     // SAFETY: a pointer to the value of a map, a task that is not null
     unsafe { visit(seq, task, request) };
@@ -100,7 +113,7 @@ unsafe fn visit(seq: *mut seq_file, task: *mut task_struct, request: *const Scan
     if mode == MODE_PENDING && (known == 0 || !patch_state::is_pending(state, target)) {
         return;
     }
-    let (Some(record), Some(emitted)) = (SCRATCH.get_ptr_mut(0), EMITTED.get_ptr_mut(0)) else {
+    let (Some(record), Some(pass)) = (SCRATCH.get_ptr_mut(0), PASS.get_ptr_mut(0)) else {
         return;
     };
     // SAFETY: the record is a map's value
@@ -147,7 +160,7 @@ unsafe fn visit(seq: *mut seq_file, task: *mut task_struct, request: *const Scan
         // a record that does not fit any more is not counted: the kernel visits its task again
         // (kernel/bpf/bpf_iter.c: bpf_seq_read)
         if bpf_seq_write(seq, record.cast_const().cast::<c_void>(), len) == 0 {
-            *emitted += 1;
+            (*pass).emitted += 1;
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod load;
 pub mod log;
 pub mod lost;
 pub mod offsets;
+mod one_task;
 pub mod ranges;
 pub mod scan;
 pub mod stream;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Pending tasks without BPF: `/proc/*/task/*/patch_state`, one file per task. A few that are known by number are looked at
-//! alone, which no other way does for less. A pass over all tasks costs a hundred times what the BPF pass does.
+//! The pass over all tasks without BPF: `/proc/*/task/*/patch_state`, one file per task.
 //!
-//! It sees no idle tasks and cannot see tasks of a core that is not the kernel's own. What it cannot read it does not
-//! guess: a task whose patch state is hidden makes the scan fail.
+//! It costs a hundred times what the BPF pass does, sees no idle tasks and cannot see tasks of a core that is not the
+//! kernel's own. What it cannot read it does not guess: a task whose patch state is hidden makes the pass fail. It does
+//! not tell that a stop awaits a task that sleeps uninterruptibly.
 
 use std::{fs, io, path::Path};
 
@@ -19,7 +19,7 @@ use crate::model::{
     patch::Core,
     place::Places,
     proc_text::{Stat, Status},
-    task::{Scheduling, Sighting, TaskKey},
+    task::{Scheduling, TaskKey},
 };
 
 /// Whether a pass is possible here; the error is a sentence for administrators.
@@ -40,82 +40,38 @@ pub fn can_scan(places: &Places, core: Core) -> Result<(), String> {
 
 /// Visits every task and tells those that have not reached the target.
 pub(super) fn pass(places: &Places, affected: &Affected<'_>) -> io::Result<Found> {
-    let mut search = Search::new(places, affected);
+    let proc = &places.proc;
+    let target = i32::from(affected.direction.enabled());
+    let mut witness = Witness::new(places);
+    let mut freezer = Freezer::default();
     let mut found = Found::default();
-    for tgid in numbers(&places.proc)? {
-        let tasks = places.proc.join(tgid.to_string()).join("task");
+    for tgid in numbers(proc)? {
+        let tasks = proc.join(tgid.to_string()).join("task");
         // a process that is gone has no tasks
         for tid in numbers(&tasks).unwrap_or_default() {
-            let Some(state) = patch_state(&tasks.join(tid.to_string()))? else {
+            let task = tasks.join(tid.to_string());
+            let Some(state) = patch_state(&task)? else {
                 continue;
             };
             found.total += 1;
-            found
-                .pending
-                .extend(search.pending(&tasks.join(tid.to_string()), state));
+            if is_pending(state, target)
+                && let Some(seen) = look(places, &task, &mut freezer)
+            {
+                found.pending.push(witness.sighting(seen, affected));
+            }
         }
     }
     Ok(found)
 }
 
-/// Visits these tasks only.
-pub(super) fn among(places: &Places, affected: &Affected<'_>, among: &[TaskKey]) -> io::Result<Found> {
-    let mut search = Search::new(places, affected);
-    let mut found = Found {
-        pending: Vec::new(),
-        total: tasks(places)?,
-    };
-    for key in among {
-        // a thread's own number leads to its process, too (fs/proc/base.c: proc_pid_lookup)
-        let task = places.proc.join(format!("{0}/task/{0}", key.tid));
-        let Some(state) = patch_state(&task)? else {
-            continue;
-        };
-        let pending = search.pending(&task, state);
-        // another one may have its number by now
-        found.pending.extend(pending.filter(|sighting| sighting.key == *key));
-    }
-    Ok(found)
-}
-
 /// How many tasks there are: the number behind the slash in /proc/loadavg (`fs/proc/loadavg.c: loadavg_proc_show`).
-fn tasks(places: &Places) -> io::Result<u32> {
+pub(super) fn tasks(places: &Places) -> io::Result<u32> {
     let text = fs::read_to_string(places.proc.join("loadavg"))?;
     let number = text
         .split('/')
         .nth(1)
         .and_then(|rest| rest.split(' ').next()?.parse().ok());
     number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no number of tasks in loadavg"))
-}
-
-/// What is remembered during one scan.
-struct Search<'a> {
-    places: &'a Places,
-    affected: &'a Affected<'a>,
-    target: i32,
-    witness: Witness<'a>,
-    freezer: Freezer,
-}
-
-impl<'a> Search<'a> {
-    fn new(places: &'a Places, affected: &'a Affected<'a>) -> Self {
-        Self {
-            places,
-            affected,
-            target: i32::from(affected.direction.enabled()),
-            witness: Witness::new(places),
-            freezer: Freezer::default(),
-        }
-    }
-
-    /// The task with this directory, if it is pending in this state and there still.
-    fn pending(&mut self, task: &Path, state: i32) -> Option<Sighting> {
-        if !is_pending(state, self.target) {
-            return None;
-        }
-        let seen = look(self.places, task, &mut self.freezer)?;
-        Some(self.witness.sighting(seen, self.affected))
-    }
 }
 
 /// Neither idle (`KLP_TRANSITION_IDLE`, -1: outside transitions) nor where it shall be.

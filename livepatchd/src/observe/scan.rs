@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Finding the tasks that hold a transition back, by the best means there are. A few whom the kernel has named are looked at
-//! in /proc, one by one: that costs the same however many tasks there are. Everybody is looked at in one pass of the BPF
-//! iterator, or of /proc where there is none. /proc knows the kernel's own core only.
+//! Finding the tasks that hold a transition back, by the best means there are: the BPF iterator, over a few whom the kernel has
+//! named (that costs the same however many tasks there are) or in one pass over all; else /proc, which knows the kernel's
+//! own core only.
 //!
 //! All find the same tasks; what is told of each is the same too. Synchronous: it runs where blocking is allowed.
 //! Nothing is kept between two scans but the BPF program.
@@ -133,11 +133,19 @@ impl Scanner {
             functions,
             below,
         };
-        if let (Core::Kernel, Some(among)) = (core, among)
-            // where /proc hides them, the iterator may not
-            && let Ok(found) = procfs::among(&self.places, affected, among)
+        if let (Core::Kernel, Some(among), Some(by_bpf)) = (core, among, &mut self.by_bpf)
+            // whatever is wrong, a pass over all tasks may know better
+            && let Ok(total) = procfs::tasks(&self.places)
+            && let Ok(tasks) = by_bpf.look(
+                Question::Pending(direction, StatesIn::Tasks),
+                among.iter().map(|key| key.tid),
+            )
         {
-            return Ok(found);
+            let mut witness = Witness::new(&self.places);
+            // another one may have its number by now
+            let named = tasks.iter().filter(|task| among.contains(&task.key()));
+            let pending = named.map(|task| witness.sighting(seen(task), affected)).collect();
+            return Ok(Found { pending, total });
         }
         let (states, by_bpf) = match (core, &mut self.by_bpf) {
             (Core::Kernel, Some(by_bpf)) => (StatesIn::Tasks, by_bpf),

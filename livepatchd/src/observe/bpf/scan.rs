@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! One pass over all tasks, in the kernel: a request in, the tasks that match out.
+//! One pass over all tasks, or a look at a few, in the kernel: a request in, the tasks that match out.
 //!
 //! Synchronous, to be called from a thread that may block. `&mut self` keeps two passes apart: they would share the
 //! request and the scratch memory of the program. Every pass opens the iterator anew, so it sees the tasks of its own
@@ -7,9 +7,9 @@
 //! init_seq_pidns`).
 
 use std::{
-    fs::File,
     io::{self, Read},
     num::NonZeroU64,
+    os::fd::AsFd as _,
 };
 
 use aya::{
@@ -24,6 +24,7 @@ use livepatch_common::{
 
 use super::{
     klp_rs::Tracepoints,
+    one_task,
     ranges::Ranges,
     stream::{Garbled, Pass, Stream},
     task::Task,
@@ -128,8 +129,31 @@ impl Scanner {
         self.has_patch_state
     }
 
-    /// Makes one pass.
+    /// Makes one pass over all tasks.
     pub fn pass(&mut self, question: Question<'_>) -> Result<Pass, ScanError> {
+        self.ask(question)?;
+        let program = self.program()?;
+        // a link costs one system call; aya's turns into the iterator's file for good
+        let link = program.attach()?;
+        let iterator = program.take_link(link)?.into_file()?;
+        let mut pass = read(iterator, &mut self.buffer)?;
+        pass.tasks.retain(|task| fits(task, question));
+        Ok(pass)
+    }
+
+    /// Looks at these threads only, by number.
+    pub fn look(&mut self, question: Question<'_>, tids: impl Iterator<Item = u32>) -> Result<Vec<Task>, ScanError> {
+        self.ask(question)?;
+        let mut tasks = Vec::new();
+        for tid in tids {
+            let iterator = one_task::open(self.program()?.fd()?.as_fd(), tid)?;
+            tasks.append(&mut read(iterator, &mut self.buffer)?.tasks);
+        }
+        tasks.retain(|task| fits(task, question));
+        Ok(tasks)
+    }
+
+    fn ask(&mut self, question: Question<'_>) -> Result<(), ScanError> {
         match question {
             Question::Pending(_, StatesIn::Tasks) if !self.has_patch_state => return Err(ScanError::NoPatchState),
             Question::Pending(direction, states) => self.request.set(
@@ -157,12 +181,7 @@ impl Scanner {
                 )?;
             }
         }
-        let iterator = self.open()?;
-        let mut pass = read(iterator, &mut self.buffer)?;
-        if let Question::SleepingIn(ranges) = question {
-            pass.tasks.retain(|task| touches(task, ranges));
-        }
-        Ok(pass)
+        Ok(())
     }
 
     fn mark(&mut self, ranges: &Ranges) -> Result<(), MapError> {
@@ -171,22 +190,20 @@ impl Scanner {
         self.granules.set(0, granules.as_ref(), 0)
     }
 
-    fn open(&mut self) -> Result<File, ScanError> {
-        let program: &mut Iter = self
-            .object
-            .program_mut(PROGRAM)
-            .ok_or(ProgramError::NotLoaded)?
-            .try_into()?;
-        // a link costs one system call; aya's turns into the iterator's file for good
-        let link = program.attach()?;
-        Ok(program.take_link(link)?.into_file()?)
+    fn program(&mut self) -> Result<&mut Iter, ScanError> {
+        let program = self.object.program_mut(PROGRAM).ok_or(ProgramError::NotLoaded)?;
+        Ok(program.try_into()?)
     }
 }
 
-/// The program's filter lets some others pass.
-fn touches(task: &Task, ranges: &Ranges) -> bool {
-    task.stack()
-        .is_ok_and(|stack| stack.iter().any(|address| ranges.contains(*address)))
+/// The program's filter for ranges lets some others pass.
+fn fits(task: &Task, question: Question<'_>) -> bool {
+    match question {
+        Question::Pending(..) => true,
+        Question::SleepingIn(ranges) => task
+            .stack()
+            .is_ok_and(|stack| stack.iter().any(|address| ranges.contains(*address))),
+    }
 }
 
 /// The patch state that tasks move to in this direction.

@@ -3,12 +3,12 @@
 
 use std::{fs, path::Path};
 
-use super::{among, can_scan, is_pending, look, pass};
+use super::{can_scan, is_pending, look, pass};
 use crate::{
     model::{
         patch::{Core, Direction, Function, PatchName},
         place::Places,
-        task::{Scheduling, TaskClass, TaskKey},
+        task::{Scheduling, TaskClass},
     },
     observe::{freezer::Freezer, sighting::Witness, stack::Affected},
 };
@@ -79,38 +79,6 @@ fn every_pending_thread_is_told_in_full_and_no_other() {
     assert!(!one.own && !one.stop_pending && !one.traced);
     assert_eq!(two.scheduling, Scheduling::Stopped);
     assert!(two.stop_pending && two.on_stack.is_none());
-}
-
-#[test]
-fn of_those_that_were_named_the_pending_ones_are_told_as_the_pass_tells_them() {
-    let dir = tempfile::tempdir().expect("tempdir");
-    let stack = "[<0>] tgt_wait+0x1/0x2 [tgt]\n";
-    for (process, tid, state) in [(10, 10, "1\n"), (10, 11, "0\n"), (20, 20, "0\n"), (30, 30, "0\n")] {
-        task(dir.path(), process, tid, 'S', state, stack);
-    }
-    let places = Places {
-        proc: dir.path().into(),
-        ..Places::system(None)
-    };
-    let lp = lp();
-    let mut all = pass(&places, &affected(&lp)).expect("scanned").pending;
-    all.retain(|sighting| sighting.key.tid == 11);
-    // not listed in /proc, but there: every thread under its own number
-    std::os::unix::fs::symlink("10", dir.path().join("11")).expect("symlink");
-    let named = |keys: &[(u32, u64)]| {
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|&(tid, start_ticks)| TaskKey { tid, start_ticks })
-            .collect();
-        among(&places, &affected(&lp), &keys)
-    };
-    assert!(named(&[]).is_err(), "the number of tasks is not known");
-    fs::write(dir.path().join("loadavg"), "0.20 0.18 0.12 1/80 11206\n").expect("write");
-
-    // one has moved, one's number is another one's now, one is gone
-    let found = named(&[(10, 100), (11, 110), (20, 7), (40, 400)]).expect("looked at");
-    assert_eq!((found.pending, found.total), (all, 80));
-    assert_eq!(named(&[]).expect("looked at").pending, []);
 }
 
 #[test]

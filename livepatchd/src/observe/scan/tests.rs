@@ -52,6 +52,17 @@ fn the_iterators_tasks_are_told_as_proc_tells_them() {
     let everywhere = Ranges::new([(1 << 63, u64::MAX)]);
     let pass = scanner.pass(Question::SleepingIn(&everywhere)).expect("a pass");
 
+    // of a few, those that are there are seen as the pass sees them; thread ids end at 4,194,304
+    let tids = children.iter().map(std::process::Child::id);
+    let looked = scanner.look(Question::SleepingIn(&everywhere), tids.clone().chain([5_000_000]));
+    let of_pass: Vec<_> = tids
+        .filter_map(|tid| pass.tasks.iter().find(|task| task.key().tid == tid).cloned())
+        .collect();
+    assert_eq!(of_pass.len(), children.len());
+    assert_eq!(looked.expect("a look"), of_pass);
+    let again = scanner.look(Question::SleepingIn(&everywhere), [5_000_000].into_iter());
+    assert_eq!(again.expect("a look at nobody"), []);
+
     let stack_of = |tid: u32| Stacks::default().of(Path::new(&format!("/proc/{tid}")), None);
     let first: Vec<_> = stack_of(children[0].id());
     let innermost: &Frame = first.first().expect("a stack");
