@@ -156,6 +156,10 @@ fn by_search(proof: PreemptOff<'_>, table: &Table, tasks: &Tasks, entry: &Entry,
 /// anything is chosen. It moves when nothing else that is affected is on its stack.
 #[cold]
 fn reenter(proof: PreemptOff<'_>, table: &Table, tasks: &Tasks, ip: usize, task: &Still<'_>) {
+    // Whoever enters a patch that is refused then would be in it when its module is freed.
+    if !tasks.has_begun() {
+        return;
+    }
     // The walk calls functions that may be patched themselves: those just get what the task has.
     let Some(_once) = Reentry::begin(proof) else { return };
     if table.try_move(tasks, task, Some(ip)) == Verdict::Moved {

@@ -13,7 +13,8 @@ pub(crate) fn at_safe_point(proof: PreemptOff<'_>, task: &Still<'_>) {
     let Some((table, tasks)) = handler::in_transition(proof) else {
         return;
     };
-    if tasks.is_patched(task.key()) != tasks.target_patched() && table.try_move(tasks, task, None) == Verdict::Moved {
+    let is_pending = tasks.has_begun() && tasks.is_patched(task.key()) != tasks.target_patched();
+    if is_pending && table.try_move(tasks, task, None) == Verdict::Moved {
         tasks.moved_by_hook();
     }
 }

@@ -51,6 +51,8 @@ impl Segment {
 pub(crate) struct Tasks {
     began_patched: bool,
     target_patched: AtomicBool,
+    /// Tasks may move: nothing can refuse the transition any more.
+    begun: AtomicBool,
     segments: [Once<Segment>; SEGMENTS],
     /// Moves made by hooks.
     tally: Tally,
@@ -65,6 +67,7 @@ impl Tasks {
         let tasks = Self {
             began_patched: !direction.arrives_patched(),
             target_patched: AtomicBool::new(direction.arrives_patched()),
+            begun: AtomicBool::new(false),
             segments: [const { Once::new() }; SEGMENTS],
             tally: Tally::new(),
         };
@@ -108,6 +111,17 @@ impl Tasks {
         let left = TaskSet::new(&first.get()?.slots).glance(task)?;
         // What is not in the first may be in another.
         (left || second.get().is_none()).then_some(self.began_patched != left)
+    }
+
+    /// Tasks may move from now on.
+    pub(crate) fn begin(&self) {
+        // Relaxed, as in `has_begun`: who moves does so by what was published before, and who does not is looked at later.
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// May tasks move? The handler, and the first of the hooks, know of a transition that can still be refused.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Where tasks go now.

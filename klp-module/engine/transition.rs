@@ -73,6 +73,7 @@ pub(crate) fn start(core: &mut Core, patch: &Patch, direction: Direction) -> Res
         .transpose()?;
     let motion = core.motion.as_mut().ok_or(EINVAL)?;
     motion.hooks = Some(Hooks::register()?);
+    motion.tasks.begin();
     if let Some(table) = table {
         core.show(table);
     }
@@ -133,11 +134,13 @@ pub(crate) fn force(core: &mut Core, patch: &Patch) {
 /// Enabling failed before any task could move; `prepared` are the objects whose `pre_patch` had agreed.
 pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, prepared: &[usize]) {
     thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
-    abandon(core, patch);
     patch.set_enabled(false);
+    // While nobody has moved: once the transition is over, everybody would enter what is still in force.
     if let Some(Err(err)) = redirect.map(|redirect| objects::unpatch(core, redirect, patch, None)) {
-        pr_err!("failed to take back patch '{}' ({})\n", &*patch.name, err.to_errno());
+        pr_err!("failed to take back patch '{}' ({}): its module stays\n", &*patch.name, err.to_errno());
+        patch.stays.store(true, Ordering::Relaxed);
     }
+    abandon(core, patch);
     thread::debug(&patch.name, c"completing ", transition_of(Direction::Unpatching));
     for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {
         object.form.call(Moment::PostUnpatch);
