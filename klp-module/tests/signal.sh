@@ -2,13 +2,12 @@
 #
 # A sleeper that nobody else wakes is kicked after signal_after_ms, restarts its system call, and finds itself patched.
 
-insmod /modules/klp_rs.ko signal_after_ms=300
+insmod /modules/klp_rs.ko signal_after_ms=2000
 load agree
 cat /proc/agree/hold &
 reader=$!
 held $reader
 load hold
-usleep 100000
 check "the transition lasts" is $K/hold/transition 1
 until_ "it ends without help" 30 is $K/hold/transition 0
 check "with a word in the log" logged "klp_rs: signaling remaining tasks"
