@@ -131,11 +131,12 @@ impl Publisher {
     /// Tells the properties of one object whose values are new.
     async fn values<I: Interface>(&mut self, path: OwnedObjectPath) -> zbus::Result<()> {
         let values = self.read::<I>(&path).await?;
-        let Some(told) = self.told.get_mut(&path) else {
-            // what an object says at first, nobody has to be told
+        if path == manager_path() && !self.told.contains_key(&path) {
+            // before the name is ours: nobody has to be told
             self.told.insert(path, values);
             return Ok(());
-        };
+        }
+        let told = self.told.entry(path.clone()).or_default();
         let changed = values
             .iter()
             .filter(|(name, value)| told.get(*name) != Some(value))

@@ -156,13 +156,17 @@ async fn follow_bpf(
         None
     });
     is_ready.send_replace(true);
-    // a transition may have begun meanwhile
-    reporter.stir_all();
+    // a transition may have begun meanwhile, and a round before all programs were there
+    reporter.fact(Fact::EventsLost);
     let Some(mut events) = events else { return };
     tracing::info!("following transitions by BPF");
     loop {
         match events.next().await {
             Ok(batch) => {
+                // before what came, too: a scan may be decided in between
+                if batch.lost > 0 {
+                    reporter.fact(Fact::EventsLost);
+                }
                 for fact in batch.facts {
                     reporter.fact(fact);
                 }
@@ -177,7 +181,7 @@ async fn follow_bpf(
             Err(why) => {
                 bpf_tells.store(false, Ordering::Relaxed);
                 reporter.degrade(Source::Bpf, [format!("BPF events cannot be read any more: {why}")]);
-                return reporter.stir_all();
+                return reporter.fact(Fact::EventsLost);
             }
         }
     }
@@ -378,11 +382,12 @@ mod tests {
         tokio::spawn(follow_bpf(reporter, places, scanner, is_ready, Arc::default()));
         let loaded = tokio::time::timeout(Duration::from_secs(60), ready.wait_for(|ready| *ready));
         loaded.await.expect("an answer").expect("a sender");
-        let mut stirred = 0;
-        while stirred < Core::ALL.len() {
+        loop {
             let next = tokio::time::timeout(Duration::from_secs(10), inbox.recv()).await;
-            let next = next.expect("both cores are looked at").expect("a sender");
-            stirred += usize::from(matches!(next, Event::Fact(Fact::Stirred(_))));
+            let next = next.expect("everything is looked at").expect("a sender");
+            if matches!(next, Event::Fact(Fact::EventsLost)) {
+                break;
+            }
         }
     }
 }

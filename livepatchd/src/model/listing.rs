@@ -176,10 +176,17 @@ impl Model {
         }
         if let Some((patch, direction)) = target {
             let mut transition = Transition::new(patch.clone(), direction, now);
+            let follows_another = wished.is_some();
             let unwished = wished.is_some_and(|(reversed, nudge)| reversed == patch && !nudge);
             transition.nudge = !unwished && self.jobs_wish_nudges(&patch);
-            if self.rounds.get(&core).is_some_and(|r| r.ended > 0) {
-                transition.scan_by = now;
+            if let Some(rounds) = self.rounds.get_mut(&core) {
+                if rounds.ended > 0 {
+                    transition.scan_by = now;
+                }
+                // they may be of the transition before: the listing may have come sooner than the event
+                if follows_another {
+                    rounds.lose();
+                }
             }
             self.transitions.insert(core, transition);
             changes.push(Change::TransitionStarted { patch, core, direction });

@@ -79,6 +79,7 @@ fn everybody_is_looked_at_while_a_verdict_may_have_been_missed() {
     }
     // lost: the round that ended is in doubt, and the one that is under way
     model.observe(T, Fact::EventsLost);
+    assert!(model.is_stale(Kernel), "what the events told may be in the listing");
     for known in [None, Some(vec![7])] {
         assert_eq!(suspects(&model), None);
         model.observe(T, verdict(Kernel, 7));
@@ -87,4 +88,16 @@ fn everybody_is_looked_at_while_a_verdict_may_have_been_missed() {
     }
     model.observe(T, event(TransitionEvent::Reversed));
     assert_eq!(suspects(&model), None);
+}
+
+#[test]
+fn everybody_is_looked_at_after_a_turn_that_the_listing_told_first() {
+    let mut model = followed([7]);
+    assert_eq!(suspects(&model), Some(vec![7]));
+    model.observe(T, lp(DISABLING));
+    assert_eq!(
+        suspects(&model),
+        None,
+        "those that had not moved are where they should be now"
+    );
 }

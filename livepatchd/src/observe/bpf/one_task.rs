@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The task iterator over one thread alone (`kernel/bpf/task_iter.c: bpf_iter_attach_task`, since 6.1), which aya does not
-//! offer: it visits that thread, if it is there, and ends. The layouts are those of `include/uapi/linux/bpf.h`.
+//! The task iterator over one thread alone (`kernel/bpf/task_iter.c: bpf_iter_attach_task`), which aya does not offer: it
+//! visits that thread, if it is there, and ends. The layouts are those of `include/uapi/linux/bpf.h`.
+//!
+//! Kernels before 6.12 visit no thread but a process's first, or everybody. Only threads that the kernel named are looked at
+//! so, and it is asked for names only where it trusts the frames of BPF programs (`tracers.rs`), which is newer.
 
 use std::{
     ffi::{c_int, c_long},
