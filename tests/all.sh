@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Every check there is: format, lints, unit tests, and the scenarios on stock kernels. Quiet while all is well; the last line
-# counts. What virtual machines are made of is fetched while the host's processor is busy with the rest.
+# Every check there is: format, lints, unit tests, and the scenarios on stock kernels. Quiet while all is well but for what it
+# is at; the last line counts. What virtual machines are made of is fetched while the host's processor is busy with the rest.
 #
 #   KERNELS="7.2 6.12 6.1" tests/all.sh
 set -eu
@@ -25,6 +25,7 @@ quietly() {
 tests/setup/all.sh $kernels &
 setup=$!
 
+echo "test: style, lints and unit tests"
 quietly "$cargo" fmt --all --check
 quietly "$cargo" fmt --manifest-path livepatch-ebpf/Cargo.toml --check
 quietly "$cargo" fmt --manifest-path klp-module/host-tests/Cargo.toml --check
@@ -44,6 +45,7 @@ case $unit_tests,$counts in 0,* | *,*' '[1-9]*) ;; *) counts="${counts% *} 1" ;;
 
 wait "$setup"
 scenarios=0
+echo "test: scenarios on kernels $kernels, in virtual machines: most of the time"
 # shellcheck disable=SC2046,SC2086 # lists of words
 "$cargo" run --quiet --release --package livepatch-tests --bin vm -- test $(printf -- '--kernel %s ' $kernels) >"$log" ||
     scenarios=$?
