@@ -2,12 +2,14 @@
 //! The journal from a moment on, with its native fields.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::command::Call;
+use super::kernel_log;
 use super::task::Task;
 use crate::wait;
 
@@ -15,12 +17,16 @@ use crate::wait;
 #[derive(Debug, Clone)]
 pub struct Journal {
     cursor: Option<String>,
+    /// How many microseconds the kernel log's clock is behind the monotonic one, once it was asked for.
+    behind: OnceLock<i64>,
 }
 
 /// One journal entry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     fields: Map<String, Value>,
+    /// How many microseconds its clock is behind the monotonic one.
+    behind: i64,
 }
 
 impl Journal {
@@ -31,18 +37,19 @@ impl Journal {
             .lines()
             .find_map(|line| line.strip_prefix("-- cursor: "))
             .map(str::to_owned);
-        Ok(Self { cursor })
+        let behind = OnceLock::new();
+        Ok(Self { cursor, behind })
     }
 
     /// Entries of one unit.
     pub fn of_unit(&self, unit: &str) -> Result<Vec<Entry>> {
-        self.entries(&[&format!("--unit={unit}")])
+        self.entries(&[&format!("--unit={unit}")], 0)
     }
 
     /// Entries of everything but the kernel.
     pub fn all(&self) -> Result<Vec<Entry>> {
         Ok(self
-            .entries(&[])?
+            .entries(&[], 0)?
             .into_iter()
             .filter(|entry| entry.field("_TRANSPORT") != Some("kernel"))
             .collect())
@@ -113,10 +120,14 @@ impl Journal {
 
     /// Entries of the kernel.
     pub fn of_kernel(&self) -> Result<Vec<Entry>> {
-        self.entries(&["--dmesg"])
+        if self.behind.get().is_none() {
+            let _ = self.behind.set(kernel_log::behind()?);
+        }
+        let behind = self.behind.get().copied().unwrap_or_default();
+        self.entries(&["--dmesg"], behind)
     }
 
-    fn entries(&self, filter: &[&str]) -> Result<Vec<Entry>> {
+    fn entries(&self, filter: &[&str], behind: i64) -> Result<Vec<Entry>> {
         // What was sent before is written before we read.
         Call::new("journalctl", ["--sync"]).ok()?;
         let mut arguments = vec!["--quiet", "--output=json", "--all"];
@@ -129,6 +140,7 @@ impl Journal {
             .map(|line| {
                 Ok(Entry {
                     fields: serde_json::from_str(line).context("journal entry")?,
+                    behind,
                 })
             })
             .collect()
@@ -141,12 +153,12 @@ impl Entry {
         self.fields.get(name)?.as_str()
     }
 
-    /// When it was said, in microseconds since boot; when it arrived, for a sender that does not say.
+    /// When it was said, in microseconds of the monotonic clock; when it arrived, for a sender that does not say.
     pub fn micros(&self) -> Option<u64> {
         let when = self
             .field("_SOURCE_MONOTONIC_TIMESTAMP")
             .or(self.field("__MONOTONIC_TIMESTAMP"))?;
-        when.parse().ok()
+        when.parse::<u64>().ok()?.checked_add_signed(self.behind)
     }
 
     /// The line a person reads.

@@ -2,7 +2,7 @@
 //! The kernel's log from a moment on, read where the kernel keeps it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, Result};
@@ -69,6 +69,37 @@ impl KernelLog {
     }
 }
 
+/// How many microseconds the log's clock is behind the monotonic one: it is the scheduler's (`kernel/printk/printk.c:
+/// vprintk_store`, `local_clock`), which counts from another moment, and under emulation by some tens of milliseconds.
+pub(super) fn behind() -> Result<i64> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut log = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(nonblocking)
+        .open("/dev/kmsg")
+        .context("kernel log")?;
+    log.seek(SeekFrom::End(0))?;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let mark = format!("livepatch-tests: it is {}.{:09} s", now.tv_sec, now.tv_nsec);
+    // as loud as debugging: not for the console
+    log.write_all(format!("<7>{mark}\n").as_bytes())?;
+    let mut record = [0; LONGEST_RECORD];
+    loop {
+        let length = log.read(&mut record).context("our own line in the kernel log")?;
+        let record = String::from_utf8_lossy(&record[..length]);
+        if message(&record) == mark {
+            let logged = micros(&record).with_context(|| format!("the time of {record:?}"))?;
+            return Ok(now.tv_sec * 1_000_000 + now.tv_nsec / 1_000 - logged);
+        }
+    }
+}
+
+/// The third field of a record: when it was logged.
+fn micros(record: &str) -> Option<i64> {
+    record.split([',', ';']).nth(2)?.parse().ok()
+}
+
 /// `6,1234,5678,-;text\n KEY=value` without what surrounds the text.
 fn message(record: &str) -> String {
     let text = record.split_once(';').map_or(record, |(_, text)| text);
@@ -78,6 +109,15 @@ fn message(record: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_says_when_it_was_logged() {
+        assert_eq!(
+            micros("15,339,5140900,-;livepatch-tests: it is 5.2 s\n"),
+            Some(5_140_900)
+        );
+        assert_eq!(micros("nonsense"), None);
+    }
 
     #[test]
     fn only_the_text_of_a_record_is_kept() {

@@ -196,7 +196,7 @@ fn timed(guest: &Guest, run: usize, runs: usize, apply: impl FnOnce() -> Result<
     })
 }
 
-/// The time as the kernel's log and the journal have it.
+/// The time as [`Entry::micros`] has it.
 fn since_boot() -> Result<Duration> {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Ok(Duration::new(u64::try_from(now.tv_sec)?, u32::try_from(now.tv_nsec)?))
@@ -239,7 +239,7 @@ fn many_tasks(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// When the kernel's log said this, in microseconds since boot.
+/// When the kernel's log said this, in microseconds of the monotonic clock.
 fn moment(journal: &Journal, words: &str) -> Result<u64> {
     let mut found = None;
     wait::until(SOON, words, || {
