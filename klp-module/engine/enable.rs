@@ -94,7 +94,11 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
     }
     // Room first: a vector that cannot keep a patch would drop its directories, which must not happen under this lock.
     let room = core.patches.reserve(1, GFP_KERNEL).map_err(Error::from);
-    if let Err(err) = room.and_then(|()| core.advance(phase::Event::Enable(patch.id))) {
+    let before = match room.and_then(|()| core.shown()) {
+        Ok(before) => before,
+        Err(err) => return Err((Some(registered), err)),
+    };
+    if let Err(err) = core.advance(phase::Event::Enable(patch.id)) {
         return Err((Some(registered), err));
     }
     pr_notice!("enabling patch '{}'\n", &*patch.name);
@@ -114,7 +118,7 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
         return Ok(());
     }
     pr_warn!("failed to enable patch '{}'\n", &*patch.name);
-    transition::cancel(&mut core, redirect.as_ref(), &patch, &prepared);
+    transition::cancel(&mut core, redirect.as_ref(), &patch, &prepared, before);
     let registered = core.patches.pop();
     let unused = core.is_unused();
     drop(core);
@@ -163,6 +167,7 @@ fn registered_ops(redirect: &mut Option<Redirect>) -> Result<&Redirect> {
 
 /// Begins to take a patch back.
 pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
+    let before = core.shown()?;
     core.advance(phase::Event::Disable(patch.id))?;
     let begun = transition::prepare(core, patch, Direction::Unpatching)
         .and_then(|()| {
@@ -175,10 +180,7 @@ pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
             patch.set_enabled(false);
             thread::wake();
         }
-        Err(_) => {
-            transition::abandon(core, patch);
-            states::forget();
-        }
+        Err(_) => transition::abandon(core, patch, before),
     }
     begun
 }

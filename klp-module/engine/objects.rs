@@ -12,7 +12,7 @@ use super::{
     state::Core,
 };
 use crate::{
-    kernel_api::{ftrace::Redirect, symbols},
+    kernel_api::{ftrace::Redirect, symbols, thread},
     pure::{func_stack::Layer, symbol_search::Unclear},
 };
 
@@ -157,29 +157,43 @@ fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], e
 }
 
 /// Takes functions out of force: those of a patch, or of one object of it. When this returns, no task that has moved back
-/// (or never was in them) can enter them any more.
+/// (or never was in them) can enter them any more. Without memory nothing has happened, and the whole may be tried again.
 pub(crate) fn unpatch(core: &mut Core, redirect: &Redirect, patch: &Patch, only: Option<usize>) -> Result {
-    let concerned = |layer: &Layer| layer.patch == patch.id && only.is_none_or(|index| layer.object as usize == index);
-    let mut ips = KVec::new();
-    for layer in core.layers.iter().filter(|layer| concerned(layer)) {
-        if !core
-            .layers
-            .iter()
-            .any(|other| other.ip == layer.ip && !concerned(other))
-        {
-            ips.push(layer.ip, GFP_KERNEL)?;
-        }
-    }
-    core.layers.retain(|layer| !concerned(layer));
-    replace::uncover(core);
+    let mut kept = KVec::with_capacity(core.layers.len(), GFP_KERNEL)?;
+    kept.extend_from_slice(&core.layers, GFP_KERNEL)?;
+    without(&mut kept, patch, only);
+    let mut ips = core.keep(kept)?;
+    mark_unpatched(patch, only);
+    clear_filter(redirect, patch, &mut ips);
+    Ok(())
+}
+
+/// The same for what cannot stay. Without memory the handler keeps what it had, until the thread has some; call-outs stay in
+/// the filter, where they find nothing to do from then on. Says whether the handler knows.
+pub(super) fn withdraw(core: &mut Core, redirect: &Redirect, patch: &Patch, only: Option<usize>) -> bool {
+    let Err(err) = unpatch(core, redirect, patch, only) else {
+        return true;
+    };
+    pr_err!("no memory to revert patch '{}' at once ({})\n", &*patch.name, err.to_errno());
+    without(&mut core.layers, patch, only);
+    mark_unpatched(patch, only);
+    core.is_stale = true;
+    thread::wake();
+    false
+}
+
+/// What is left of the layers when those of a patch go, or of one object of it.
+fn without(layers: &mut KVec<Layer>, patch: &Patch, only: Option<usize>) {
+    layers.retain(|layer| layer.patch != patch.id || only.is_some_and(|index| layer.object as usize != index));
+    replace::uncover(layers);
+}
+
+fn mark_unpatched(patch: &Patch, only: Option<usize>) {
     for (index, object) in patch.objects.iter().enumerate() {
         if only.is_none_or(|only| only == index) {
             object.patched.store(false, Ordering::Relaxed);
         }
     }
-    core.publish()?;
-    clear_filter(redirect, patch, &mut ips);
-    Ok(())
 }
 
 /// A call-out that stays in the filter finds nothing to do: an error is for the log.

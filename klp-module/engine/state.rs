@@ -74,6 +74,8 @@ pub(crate) struct Core {
     pub(crate) leaving: KVec<Leaving>,
     /// What the handler has.
     pub(crate) table: Option<Arc<Table>>,
+    /// Something went that could not stay, and there was no memory to tell the handler: the thread tries again.
+    pub(crate) is_stale: bool,
     last_id: u32,
 }
 
@@ -86,6 +88,7 @@ impl Core {
             motion: None,
             leaving: KVec::new(),
             table: None,
+            is_stale: false,
             last_id: 0,
         }
     }
@@ -144,8 +147,39 @@ impl Core {
         })
     }
 
+    /// What the handler has, to go back to.
+    pub(crate) fn shown(&mut self) -> Result<Option<Arc<Table>>> {
+        if self.is_stale {
+            self.publish()?;
+        }
+        Ok(self.table.clone())
+    }
+
+    /// Leaves only the layers that are `kept`, and publishes that and whatever else has changed; or nothing has happened to the
+    /// layers. Returns the places that are nobody's any more: to be taken out of the ftrace filter. Sleeps.
+    pub(crate) fn keep(&mut self, kept: KVec<Layer>) -> Result<KVec<usize>> {
+        // All that can fail, then what cannot.
+        let mut left = KVec::with_capacity(self.layers.len(), GFP_KERNEL)?;
+        let all = core::mem::replace(&mut self.layers, kept);
+        match self.draw() {
+            Ok(table) => self.show(table),
+            Err(err) => {
+                self.layers = all;
+                return Err(err);
+            }
+        }
+        for layer in &all {
+            if !left.contains(&layer.ip) && !self.layers.iter().any(|other| other.ip == layer.ip) {
+                // Its room was made above.
+                let _ = left.push(layer.ip, GFP_KERNEL);
+            }
+        }
+        Ok(left)
+    }
+
     /// The part that cannot.
     pub(crate) fn show(&mut self, table: Option<Arc<Table>>) {
+        self.is_stale = false;
         // Readers of the states that end here are told before these go.
         match &self.motion {
             Some(motion) => motion.tasks.show(),

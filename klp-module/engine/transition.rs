@@ -14,7 +14,9 @@ use kernel::{
 };
 
 use super::{
-    departure, objects,
+    departure,
+    handler::Table,
+    objects,
     patch::Patch,
     registered::Registered,
     replace,
@@ -44,8 +46,8 @@ use crate::{
 /// found any, because a transition may last for ever and must not stop the machine again and again for nothing.
 const LOOKS_BEFORE_SWEEP: u32 = 3;
 
-/// Milliseconds until completion is tried again when memory was short.
-const RETRY_COMPLETION: u32 = 100;
+/// Milliseconds until it is tried again to tell the handler, when memory was short.
+const RETRY: u32 = 100;
 
 /// All tasks are where the transition begins. The handler does not know of it yet.
 pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
@@ -91,6 +93,7 @@ fn transition_of(direction: Direction) -> &'static CStr {
 
 /// Tasks go back to where they came from.
 pub(crate) fn reverse(core: &mut Core, patch: &Patch) -> Result {
+    let phase = core.phase;
     core.advance(phase::Event::Reverse(patch.id))?;
     let Some((_, direction)) = core.moving() else {
         return Err(EINVAL);
@@ -101,7 +104,11 @@ pub(crate) fn reverse(core: &mut Core, patch: &Patch) -> Result {
     };
     thread::debug(&patch.name, c"reversing transition from ", way);
     // For immediate functions, which go with the direction.
-    core.publish()?;
+    if let Err(err) = core.publish() {
+        // Or it would arrive where nobody goes.
+        core.phase = phase;
+        return Err(err);
+    }
     let motion = core.motion.as_mut().ok_or(EINVAL)?;
     motion.tasks.turn();
     // A hook that read the old target may still be moving its task there. Once all have ended, every look at a task sees
@@ -131,16 +138,23 @@ pub(crate) fn force(core: &mut Core, patch: &Patch) {
     thread::wake();
 }
 
-/// Enabling failed before any task could move; `prepared` are the objects whose `pre_patch` had agreed.
-pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, prepared: &[usize]) {
+/// Enabling failed before any task could move; `prepared` are the objects whose `pre_patch` had agreed, `before` is what the
+/// handler had before the patch came.
+pub(crate) fn cancel(
+    core: &mut Core,
+    redirect: Option<&Redirect>,
+    patch: &Patch,
+    prepared: &[usize],
+    before: Option<Arc<Table>>,
+) {
     thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
     patch.set_enabled(false);
-    // While nobody has moved: once the transition is over, everybody would enter what is still in force.
-    if let Some(Err(err)) = redirect.map(|redirect| objects::unpatch(core, redirect, patch, None)) {
-        pr_err!("failed to take back patch '{}' ({}): its module stays\n", &*patch.name, err.to_errno());
-        patch.stays.store(true, Ordering::Relaxed);
+    // With one table: once the transition is over, everybody would enter what is still in force.
+    let motion = end(core, patch);
+    if !redirect.is_some_and(|redirect| objects::withdraw(core, redirect, patch, None)) {
+        core.show(before);
     }
-    abandon(core, patch);
+    drop(motion);
     thread::debug(&patch.name, c"completing ", transition_of(Direction::Unpatching));
     for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {
         object.form.call(Moment::PostUnpatch);
@@ -149,24 +163,28 @@ pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch
     pr_notice!("'{}': {} complete\n", &*patch.name, Direction::Unpatching.as_str());
 }
 
-/// The phase is `Idle` again, and the transition's data are gone. No task had moved.
-pub(crate) fn abandon(core: &mut Core, patch: &Patch) {
+/// A patch could not begin to leave: the handler gets back what it had `before`.
+pub(crate) fn abandon(core: &mut Core, patch: &Patch, before: Option<Arc<Table>>) {
+    let motion = end(core, patch);
+    core.show(before);
+    drop(motion);
+    states::forget();
+}
+
+/// The phase is `Idle` again. What this returns must live until the handler knows.
+pub(super) fn end(core: &mut Core, patch: &Patch) -> Option<Motion> {
     let _ = core.advance(phase::Event::Arrived);
-    core.motion = None;
     patch.set_in_transition(false);
-    if let Err(err) = core.publish() {
-        pr_err!(
-            "failed to end the transition of patch '{}' ({})\n",
-            &*patch.name,
-            err.to_errno()
-        );
-    }
+    core.motion.take()
 }
 
 /// One look at the tasks; the thread calls it. Returns after how many milliseconds to look again, 0 for never.
 pub(crate) fn step() -> u32 {
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
+    if core.is_stale && core.publish().is_err() {
+        return RETRY;
+    }
     let Phase::Moving { patch, direction } = core.phase else {
         return departure::look(&mut core);
     };
@@ -187,7 +205,7 @@ pub(crate) fn step() -> u32 {
                 &*patch.name,
                 err.to_errno()
             );
-            return RETRY_COMPLETION;
+            return RETRY;
         }
     };
     let unused = core.is_unused();
