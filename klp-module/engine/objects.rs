@@ -9,7 +9,7 @@ use kernel::{prelude::*, str::CStr};
 use super::{
     patch::{Func, Object, Patch},
     replace,
-    state::Core,
+    state::{Core, Unless},
 };
 use crate::{
     kernel_api::{ftrace::Redirect, symbols, thread},
@@ -157,12 +157,18 @@ fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], e
 }
 
 /// Takes functions out of force: those of a patch, or of one object of it. When this returns, no task that has moved back
-/// (or never was in them) can enter them any more. Without memory nothing has happened, and the whole may be tried again.
-pub(crate) fn unpatch(core: &mut Core, redirect: &Redirect, patch: &Patch, only: Option<usize>) -> Result {
+/// (or never was in them) can enter them any more. With an error nothing has happened, and the whole may be tried again.
+pub(crate) fn unpatch(
+    core: &mut Core,
+    redirect: &Redirect,
+    patch: &Patch,
+    only: Option<usize>,
+    unless: Unless<'_>,
+) -> Result {
     let mut kept = KVec::with_capacity(core.layers.len(), GFP_KERNEL)?;
     kept.extend_from_slice(&core.layers, GFP_KERNEL)?;
     without(&mut kept, patch, only);
-    let mut ips = core.keep(kept)?;
+    let mut ips = core.keep(kept, unless)?;
     mark_unpatched(patch, only);
     clear_filter(redirect, patch, &mut ips);
     Ok(())
@@ -171,7 +177,7 @@ pub(crate) fn unpatch(core: &mut Core, redirect: &Redirect, patch: &Patch, only:
 /// The same for what cannot stay. Without memory the handler keeps what it had, until the thread has some; call-outs stay in
 /// the filter, where they find nothing to do from then on. Says whether the handler knows.
 pub(super) fn withdraw(core: &mut Core, redirect: &Redirect, patch: &Patch, only: Option<usize>) -> bool {
-    let Err(err) = unpatch(core, redirect, patch, only) else {
+    let Err(err) = unpatch(core, redirect, patch, only, &|| false) else {
         return true;
     };
     pr_err!("no memory to revert patch '{}' at once ({})\n", &*patch.name, err.to_errno());

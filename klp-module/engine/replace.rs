@@ -6,7 +6,12 @@
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-use super::{objects::clear_filter, patch::Patch, registered::Registered, state::Core};
+use super::{
+    objects::clear_filter,
+    patch::Patch,
+    registered::Registered,
+    state::{Core, Unless},
+};
 use crate::{kernel_api::ftrace::Redirect, pure::func_stack::Layer};
 
 /// A replacing patch brings the original back wherever another patch has a function that it has not.
@@ -49,7 +54,12 @@ pub(super) fn uncover(layers: &mut KVec<Layer>) {
 
 /// Takes all patches but `patch` out of force and off the list: every task has the one that replaces them. What brought
 /// originals back goes with what it covered.
-pub(crate) fn replace(core: &mut Core, redirect: &Redirect, patch: &Patch) -> Result<KVec<Registered>> {
+pub(crate) fn replace(
+    core: &mut Core,
+    redirect: &Redirect,
+    patch: &Patch,
+    unless: Unless<'_>,
+) -> Result<KVec<Registered>> {
     let mut replaced = KVec::with_capacity(core.patches.len(), GFP_KERNEL)?;
     let mut kept = KVec::with_capacity(core.layers.len(), GFP_KERNEL)?;
     for layer in core
@@ -59,7 +69,7 @@ pub(crate) fn replace(core: &mut Core, redirect: &Redirect, patch: &Patch) -> Re
     {
         kept.push(*layer, GFP_KERNEL)?;
     }
-    let mut ips = core.keep(kept)?;
+    let mut ips = core.keep(kept, unless)?;
     clear_filter(redirect, patch, &mut ips);
     while let Some(place) = core.patches.iter().position(|other| other.patch.id != patch.id) {
         let Ok(registered) = core.patches.remove(place) else {

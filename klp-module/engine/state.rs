@@ -60,6 +60,9 @@ impl Motion {
     }
 }
 
+/// Asked while the machine stands. True: what the handler has must not change.
+pub(crate) type Unless<'a> = &'a (dyn Fn() -> bool + Sync);
+
 /// Everything under [`CORE`].
 pub(crate) struct Core {
     /// Oldest first.
@@ -137,6 +140,19 @@ impl Core {
         Ok(())
     }
 
+    /// The same, or -EAGAIN and nothing has happened.
+    pub(crate) fn publish_unless(&mut self, unless: Unless<'_>) -> Result {
+        let table = self.draw()?;
+        if !handler::CURRENT.replace_unless(table.clone(), unless) {
+            return Err(EAGAIN);
+        }
+        self.is_stale = false;
+        self.show_states();
+        // What was there until now goes here: after its readers were told.
+        self.table = table;
+        Ok(())
+    }
+
     /// What the handler would see: the part of [`Core::publish`] that can fail.
     pub(crate) fn draw(&self) -> Result<Option<Arc<Table>>> {
         let table = Table::of(self)?;
@@ -157,16 +173,13 @@ impl Core {
 
     /// Leaves only the layers that are `kept`, and publishes that and whatever else has changed; or nothing has happened to the
     /// layers. Returns the places that are nobody's any more: to be taken out of the ftrace filter. Sleeps.
-    pub(crate) fn keep(&mut self, kept: KVec<Layer>) -> Result<KVec<usize>> {
+    pub(crate) fn keep(&mut self, kept: KVec<Layer>, unless: Unless<'_>) -> Result<KVec<usize>> {
         // All that can fail, then what cannot.
         let mut left = KVec::with_capacity(self.layers.len(), GFP_KERNEL)?;
         let all = core::mem::replace(&mut self.layers, kept);
-        match self.draw() {
-            Ok(table) => self.show(table),
-            Err(err) => {
-                self.layers = all;
-                return Err(err);
-            }
+        if let Err(err) = self.publish_unless(unless) {
+            self.layers = all;
+            return Err(err);
         }
         for layer in &all {
             if !left.contains(&layer.ip) && !self.layers.iter().any(|other| other.ip == layer.ip) {
@@ -180,12 +193,16 @@ impl Core {
     /// The part that cannot.
     pub(crate) fn show(&mut self, table: Option<Arc<Table>>) {
         self.is_stale = false;
-        // Readers of the states that end here are told before these go.
+        self.show_states();
+        self.table = table.clone();
+        handler::CURRENT.replace(table);
+    }
+
+    /// Readers of the states that end here are told before these go.
+    fn show_states(&self) {
         match &self.motion {
             Some(motion) => motion.tasks.show(),
             None => task_states::hide(),
         }
-        self.table = table.clone();
-        handler::CURRENT.replace(table);
     }
 }

@@ -199,6 +199,10 @@ pub(crate) fn step() -> u32 {
     let Some(ops) = redirect.as_ref() else { return 0 };
     let gone = match complete(&mut core, ops, &patch, direction) {
         Ok(gone) => gone,
+        Err(err) if err == EAGAIN => {
+            thread::debug(&patch.name, c"looking again: a child was forked that had no room", c"");
+            return core.motion.as_mut().map_or(RETRY, |motion| motion.backoff.pause());
+        }
         Err(err) => {
             pr_err!(
                 "'{}': failed to complete the transition ({})\n",
@@ -241,6 +245,7 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     if let Err(err) = tasks.grow() {
         pr_warn!("no memory for the states of more tasks ({})\n", err.to_errno());
     }
+    tasks.begin_look();
     let before = tasks.moves();
     let pending = |task: usize| tasks.is_patched(task) != tasks.target_patched();
     let (mut left, mut unreached) = (0usize, 0usize);
@@ -333,12 +338,16 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     let mut gone = KVec::with_capacity(1, GFP_KERNEL)?;
     let (motion, phase) = (core.motion.take(), core.phase);
     core.advance(phase::Event::Arrived)?;
-    let told = match direction {
-        Direction::Patching if patch.replace => replace::replace(core, redirect, patch).map(|replaced| gone = replaced),
-        Direction::Patching => core.publish(),
-        Direction::Unpatching => objects::unpatch(core, redirect, patch, None),
-    };
     let forced = motion.as_ref().is_some_and(|motion| motion.forced);
+    let tasks = motion.as_ref().map(|motion| motion.tasks.clone());
+    let strayed = || !forced && !patch.immediate && tasks.as_ref().is_some_and(|tasks| tasks.has_strays());
+    let told = match direction {
+        Direction::Patching if patch.replace => {
+            replace::replace(core, redirect, patch, &strayed).map(|replaced| gone = replaced)
+        }
+        Direction::Patching => core.publish_unless(&strayed),
+        Direction::Unpatching => objects::unpatch(core, redirect, patch, None, &strayed),
+    };
     if let Err(err) = told {
         // The handler still has what it had: so has the core.
         (core.motion, core.phase) = (motion, phase);

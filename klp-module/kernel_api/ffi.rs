@@ -13,6 +13,7 @@ use kernel::str::{CStr, CStrExt as _};
 
 pub(super) type FrameFn = unsafe extern "C" fn(*mut c_void, c_ulong) -> bool;
 pub(super) type SymbolFn = unsafe extern "C" fn(*mut c_void, c_ulong) -> c_int;
+pub(super) type CallFn = unsafe extern "C" fn(*mut c_void);
 pub(super) type TaskFn = unsafe extern "C" fn(*mut c_void, *mut task_struct);
 
 /// `struct klp_rs_place`.
@@ -151,6 +152,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_trace_verdict(task: *mut task_struct, verdict: c_int, function: *const c_char);
 
     pub(super) fn klp_rs_synchronize();
+    pub(super) fn klp_rs_stand(call: CallFn, cookie: *mut c_void);
     pub(super) fn klp_rs_thread_start() -> c_int;
     pub(super) fn klp_rs_thread_stop();
     pub(super) fn klp_rs_thread_wake();

@@ -94,7 +94,9 @@ void klp_rs_trace_transition(const char *patch, unsigned int what);
 void klp_rs_trace_verdict(struct task_struct *task, int verdict, const char *function);
 
 /* sync.c */
+typedef void (*klp_rs_call_fn)(void *cookie);
 void klp_rs_synchronize(void);
+void klp_rs_stand(klp_rs_call_fn call, void *cookie);
 int klp_rs_thread_start(void);
 void klp_rs_thread_stop(void);
 void klp_rs_thread_wake(void);

@@ -28,6 +28,31 @@ void klp_rs_synchronize(void)
 	stop_machine(klp_rs_nothing, NULL, cpu_online_mask);
 }
 
+struct klp_rs_standing {
+	klp_rs_call_fn call;
+	void *cookie;
+};
+
+static int klp_rs_standing(void *data)
+{
+	struct klp_rs_standing *standing = data;
+
+	standing->call(standing->cookie);
+	return 0;
+}
+
+/*
+ * Calls @call once, on one CPU, while the stoppers of all others wait with interrupts off: nobody else has preemption off, and
+ * when this returns, every NMI that came meanwhile has ended, too. The same partners as klp_rs_synchronize(), which this
+ * stands for.
+ */
+void klp_rs_stand(klp_rs_call_fn call, void *cookie)
+{
+	struct klp_rs_standing standing = { call, cookie };
+
+	stop_machine(klp_rs_standing, &standing, NULL);
+}
+
 static DECLARE_WAIT_QUEUE_HEAD(klp_rs_wait);
 static struct task_struct *klp_rs_thread;
 static bool klp_rs_woken;

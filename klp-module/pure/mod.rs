@@ -13,6 +13,7 @@ pub(crate) mod phase;
 pub(crate) mod segments;
 pub(crate) mod stack_verdict;
 pub(crate) mod states;
+pub(crate) mod strays;
 pub(crate) mod symbol_search;
 pub(crate) mod symbol_text;
 pub(crate) mod tally;

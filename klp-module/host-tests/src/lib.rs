@@ -28,8 +28,9 @@ mod pointers;
 mod segments;
 mod stack_verdict;
 mod states;
+mod strays;
 mod symbol_search;
 mod symbol_text;
 mod task_set;
 
-use fake_kernel::{prelude, sync};
+use fake_kernel::{ffi, prelude, sync};
