@@ -6,6 +6,7 @@
 use kernel::{prelude::*, sync::Arc};
 
 use super::{
+    handler::Table,
     objects,
     patch::Patch,
     registered::Registered,
@@ -118,7 +119,7 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
         return Ok(());
     }
     pr_warn!("failed to enable patch '{}'\n", &*patch.name);
-    transition::cancel(&mut core, redirect.as_ref(), &patch, &prepared, before);
+    cancel(&mut core, redirect.as_ref(), &patch, &prepared, before);
     let registered = core.patches.pop();
     let unused = core.is_unused();
     drop(core);
@@ -165,6 +166,31 @@ fn registered_ops(redirect: &mut Option<Redirect>) -> Result<&Redirect> {
     }
 }
 
+/// Enabling failed before any task could move; `prepared` are the objects whose `pre_patch` had agreed, `before` is what the
+/// handler had before the patch came.
+fn cancel(
+    core: &mut Core,
+    redirect: Option<&Redirect>,
+    patch: &Patch,
+    prepared: &[usize],
+    before: Option<Arc<Table>>,
+) {
+    thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
+    patch.set_enabled(false);
+    // With one table: once the transition is over, everybody would enter what is still in force.
+    let motion = transition::end(core, patch);
+    if !redirect.is_some_and(|redirect| objects::withdraw(core, redirect, patch, None)) {
+        core.show(before);
+    }
+    drop(motion);
+    thread::debug(&patch.name, c"completing ", c"unpatching transition");
+    for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {
+        object.form.call(Moment::PostUnpatch);
+    }
+    states::forget();
+    pr_notice!("'{}': {} complete\n", &*patch.name, Direction::Unpatching.as_str());
+}
+
 /// Begins to take a patch back.
 pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
     let before = core.shown()?;
@@ -180,7 +206,15 @@ pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
             patch.set_enabled(false);
             thread::wake();
         }
-        Err(_) => transition::abandon(core, patch, before),
+        Err(_) => abandon(core, patch, before),
     }
     begun
+}
+
+/// A patch could not begin to leave: the handler gets back what it had `before`.
+fn abandon(core: &mut Core, patch: &Patch, before: Option<Arc<Table>>) {
+    let motion = transition::end(core, patch);
+    core.show(before);
+    drop(motion);
+    states::forget();
 }

@@ -46,6 +46,8 @@ pub(crate) struct Motion {
     pub(crate) waited: u32,
     /// The administrator ended it.
     pub(crate) forced: bool,
+    /// The log has that there was no memory for the states of more tasks.
+    pub(crate) told_crowded: bool,
 }
 
 impl Motion {

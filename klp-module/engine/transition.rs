@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The transition of the one patch that is moving: prepare, start, step until every task has moved, complete; reverse,
-//! force, cancel. Who may move is pure/stack_verdict.rs' matter. All under the core's lock but [`step`], which takes it.
+//! force, end. Who may move is pure/stack_verdict.rs' matter. All under the core's lock but [`step`], which takes it.
 //!
 //! Invariant: the handler is told that a transition is over, and everybody who might not have heard has been waited for,
 //! before the hooks that keep the task set true go.
@@ -14,9 +14,7 @@ use kernel::{
 };
 
 use super::{
-    departure,
-    handler::Table,
-    objects,
+    departure, objects,
     patch::Patch,
     registered::Registered,
     replace,
@@ -62,6 +60,7 @@ pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> R
         unreached: 0,
         waited: 0,
         forced: false,
+        told_crowded: false,
     });
     patch.set_in_transition(true);
     Ok(())
@@ -138,39 +137,6 @@ pub(crate) fn force(core: &mut Core, patch: &Patch) {
     thread::wake();
 }
 
-/// Enabling failed before any task could move; `prepared` are the objects whose `pre_patch` had agreed, `before` is what the
-/// handler had before the patch came.
-pub(crate) fn cancel(
-    core: &mut Core,
-    redirect: Option<&Redirect>,
-    patch: &Patch,
-    prepared: &[usize],
-    before: Option<Arc<Table>>,
-) {
-    thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
-    patch.set_enabled(false);
-    // With one table: once the transition is over, everybody would enter what is still in force.
-    let motion = end(core, patch);
-    if !redirect.is_some_and(|redirect| objects::withdraw(core, redirect, patch, None)) {
-        core.show(before);
-    }
-    drop(motion);
-    thread::debug(&patch.name, c"completing ", transition_of(Direction::Unpatching));
-    for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {
-        object.form.call(Moment::PostUnpatch);
-    }
-    states::forget();
-    pr_notice!("'{}': {} complete\n", &*patch.name, Direction::Unpatching.as_str());
-}
-
-/// A patch could not begin to leave: the handler gets back what it had `before`.
-pub(crate) fn abandon(core: &mut Core, patch: &Patch, before: Option<Arc<Table>>) {
-    let motion = end(core, patch);
-    core.show(before);
-    drop(motion);
-    states::forget();
-}
-
 /// The phase is `Idle` again. What this returns must live until the handler knows.
 pub(super) fn end(core: &mut Core, patch: &Patch) -> Option<Motion> {
     let _ = core.advance(phase::Event::Arrived);
@@ -243,7 +209,9 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     }
     let tasks = motion.tasks.clone();
     if let Err(err) = tasks.grow() {
-        pr_warn!("no memory for the states of more tasks ({})\n", err.to_errno());
+        if !core::mem::replace(&mut motion.told_crowded, true) {
+            pr_warn!("no memory for the states of more tasks ({})\n", err.to_errno());
+        }
     }
     tasks.begin_look();
     let before = tasks.moves();
