@@ -25,33 +25,25 @@ pub(crate) struct Resolved {
 /// Finds all functions of a loaded object, and the code of both versions.
 pub(crate) fn resolve(patch: &Patch, index: usize) -> Result<KVec<Resolved>> {
     let object = patch.objects.get(index).ok_or(EINVAL)?;
-    let mut addresses = KVec::with_capacity(object.funcs.len(), GFP_KERNEL)?;
-    for func in &object.funcs {
-        let address = symbols::find(object.name.as_deref(), &func.name, func.sympos);
-        let address = address.inspect_err(|&unclear| report_unclear(object, func, unclear));
-        addresses.push(address.or(Err(EINVAL))?, GFP_KERNEL)?;
-    }
-    let found = symbols::locate(&addresses)?;
     let mut resolved = KVec::with_capacity(object.funcs.len(), GFP_KERNEL)?;
-    for (number, (func, (&address, found))) in object.funcs.iter().zip(addresses.iter().zip(&found)).enumerate() {
+    for (number, func) in object.funcs.iter().enumerate() {
+        let address = symbols::find(object.name.as_deref(), &func.name, func.sympos)
+            .inspect_err(|&unclear| report_unclear(object, func, unclear))
+            .or(Err(EINVAL))?;
+        let ip = symbols::call_out(address);
         let layer = Layer {
             patch: patch.id,
             object: index as u32,
             func: number as u32,
-            ip: found.ip,
+            ip: ip.unwrap_or(0),
             old: symbols::code(address)
                 .inspect_err(|_| pr_err!("kallsyms size lookup failed for '{}'\n", &*func.name))?,
             new: symbols::code(func.new)
                 .inspect_err(|_| pr_err!("kallsyms size lookup failed for '{}' replacement\n", &*func.name))?,
             immediate: patch.immediate || func.immediate,
         };
-        resolved.push(
-            Resolved {
-                layer,
-                traceable: found.traceable,
-            },
-            GFP_KERNEL,
-        )?;
+        let traceable = ip.is_some();
+        resolved.push(Resolved { layer, traceable }, GFP_KERNEL)?;
     }
     Ok(resolved)
 }
