@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     kernel_api::{ftrace::Redirect, symbols, thread},
-    pure::{func_stack::Layer, symbol_search::Unclear},
+    pure::{dead_cpu, func_stack::Layer, symbol_search::Unclear},
 };
 
 /// One function, found.
@@ -30,6 +30,13 @@ pub(crate) fn resolve(patch: &Patch, index: usize) -> Result<KVec<Resolved>> {
         let address = symbols::find(object.name.as_deref(), &func.name, func.sympos)
             .inspect_err(|&unclear| report_unclear(object, func, unclear))
             .or(Err(EINVAL))?;
+        if dead_cpu::may_hold(func.name.to_bytes()) {
+            pr_err!(
+                "CPUs that are off may be in function '{}': it cannot be patched\n",
+                &*func.name
+            );
+            return Err(EINVAL);
+        }
         let ip = symbols::call_out(address);
         let layer = Layer {
             patch: patch.id,
@@ -172,7 +179,11 @@ pub(super) fn withdraw(core: &mut Core, redirect: &Redirect, patch: &Patch, only
     let Err(err) = unpatch(core, redirect, patch, only, &|| false) else {
         return true;
     };
-    pr_err!("no memory to revert patch '{}' at once ({})\n", &*patch.name, err.to_errno());
+    pr_err!(
+        "no memory to revert patch '{}' at once ({})\n",
+        &*patch.name,
+        err.to_errno()
+    );
     without(&mut core.layers, patch, only);
     mark_unpatched(patch, only);
     core.is_stale = true;

@@ -7,6 +7,7 @@
 use super::atomic;
 
 pub(crate) mod backoff;
+pub(crate) mod dead_cpu;
 pub(crate) mod func_stack;
 pub(crate) mod ip_table;
 pub(crate) mod phase;

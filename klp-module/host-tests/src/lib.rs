@@ -16,6 +16,7 @@ mod pure;
 mod abi;
 mod backoff;
 mod cpus;
+mod dead_cpu;
 mod fake_kernel;
 mod func_stack;
 mod kernel_api;
