@@ -82,7 +82,7 @@ fn apply(core: &mut Core, redirect: &Redirect, owner: &Patch, index: usize, modu
     object.form.pre_patch().inspect_err(|_| {
         pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
     })?;
-    if let Err(err) = patch(core, redirect, owner, index, &resolved) {
+    if let Err(err) = patch(core, redirect, owner, index, &resolved, &[]) {
         pr_warn!(
             "failed to apply patch '{}' to module '{}' ({})\n",
             &*owner.name,

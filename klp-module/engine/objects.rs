@@ -72,13 +72,26 @@ fn report_unclear(object: &Object, func: &Func, unclear: Unclear) {
     }
 }
 
-/// Puts an object's functions in force, as the phase says: at once, or for tasks that have moved.
+/// Where these functions call out, as far as they do not yet.
+pub(super) fn new_ips<'a>(core: &Core, resolved: impl Iterator<Item = &'a Resolved>) -> Result<KVec<usize>> {
+    let mut ips = KVec::new();
+    for func in resolved {
+        if func.traceable && !core.layers.iter().any(|layer| layer.ip == func.layer.ip) {
+            ips.push(func.layer.ip, GFP_KERNEL)?;
+        }
+    }
+    Ok(ips)
+}
+
+/// Puts an object's functions in force, as the phase says: at once, or for tasks that have moved. Those at `ready` call out
+/// already.
 pub(crate) fn patch(
     core: &mut Core,
     redirect: &Redirect,
     patch: &Patch,
     index: usize,
     resolved: &[Resolved],
+    ready: &[usize],
 ) -> Result {
     let object = patch.objects.get(index).ok_or(EINVAL)?;
     if let Some(func) = resolved.iter().find(|func| !func.traceable) {
@@ -87,12 +100,8 @@ pub(crate) fn patch(
         return Err(EINVAL);
     }
     // The filter first: until the table is published, the handler finds nothing to do there.
-    let mut ips = KVec::new();
-    for func in resolved {
-        if !core.layers.iter().any(|layer| layer.ip == func.layer.ip) {
-            ips.push(func.layer.ip, GFP_KERNEL)?;
-        }
-    }
+    let mut ips = new_ips(core, resolved.iter())?;
+    ips.retain(|ip| !ready.contains(ip));
     if let Err(err) = redirect.add(&mut ips) {
         report_refused(redirect, object, resolved, err);
         return Err(err);

@@ -109,7 +109,7 @@ pub(super) struct Patch {
 }
 
 unsafe extern "C" {
-    pub(super) fn klp_rs_ftrace_register() -> c_int;
+    pub(super) fn klp_rs_ftrace_register(ips: *mut c_ulong, count: c_uint) -> c_int;
     pub(super) fn klp_rs_ftrace_unregister() -> c_int;
     pub(super) fn klp_rs_ftrace_add(ips: *mut c_ulong, count: c_uint) -> c_int;
     pub(super) fn klp_rs_ftrace_remove(ips: *mut c_ulong, count: c_uint) -> c_int;

@@ -28,7 +28,7 @@ ssize_t klp_rs_attr_show(const void *owner, unsigned int which);
 int klp_rs_attr_store(const void *owner, unsigned int which, bool value);
 
 /* ftrace.c */
-int klp_rs_ftrace_register(void);
+int klp_rs_ftrace_register(unsigned long *ips, unsigned int count);
 int klp_rs_ftrace_unregister(void);
 int klp_rs_ftrace_add(unsigned long *ips, unsigned int count);
 int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count);
