@@ -103,7 +103,7 @@ pub(crate) fn patch(
     let mut ips = new_ips(core, resolved.iter())?;
     ips.retain(|ip| !ready.contains(ip));
     if let Err(err) = redirect.add(&mut ips) {
-        report_refused(redirect, object, resolved, err);
+        report_refused(redirect, object, resolved, &ips, err);
         return Err(err);
     }
     let before = core.layers.len();
@@ -152,9 +152,9 @@ fn report_function(name: &CStr, err: Error) {
     );
 }
 
-/// The functions were asked for together; the log names the one that was refused.
-fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], err: Error) {
-    for func in resolved {
+/// The functions at `ips` were asked for together; the log names the one that was refused.
+fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], ips: &[usize], err: Error) {
+    for func in resolved.iter().filter(|func| ips.contains(&func.layer.ip)) {
         let alone = redirect.add(&mut [func.layer.ip]);
         match (alone, object.funcs.get(func.layer.func as usize)) {
             (Ok(()), _) => drop(redirect.remove(&mut [func.layer.ip])),
