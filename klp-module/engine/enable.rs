@@ -6,6 +6,7 @@
 use kernel::{prelude::*, sync::Arc};
 
 use super::{
+    handler::Table,
     objects,
     patch::Patch,
     registered::Registered,
@@ -94,7 +95,11 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
     }
     // Room first: a vector that cannot keep a patch would drop its directories, which must not happen under this lock.
     let room = core.patches.reserve(1, GFP_KERNEL).map_err(Error::from);
-    if let Err(err) = room.and_then(|()| core.advance(phase::Event::Enable(patch.id))) {
+    let before = match room.and_then(|()| core.shown()) {
+        Ok(before) => before,
+        Err(err) => return Err((Some(registered), err)),
+    };
+    if let Err(err) = core.advance(phase::Event::Enable(patch.id)) {
         return Err((Some(registered), err));
     }
     pr_notice!("enabling patch '{}'\n", &*patch.name);
@@ -103,8 +108,8 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
         let _ = core.advance(phase::Event::Arrived);
         return Err((None, ENOMEM));
     }
-    let mut prepared = KVec::new();
-    let begun = begin(&mut core, &mut redirect, &patch, &resolved, &mut prepared);
+    let mut done = Done::default();
+    let begun = begin(&mut core, &mut redirect, &patch, &resolved, &mut done);
     if begun.is_ok() {
         if let Some(registered) = core.patches.last() {
             registered.announce(Event::Add);
@@ -114,7 +119,7 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
         return Ok(());
     }
     pr_warn!("failed to enable patch '{}'\n", &*patch.name);
-    transition::cancel(&mut core, redirect.as_ref(), &patch, &prepared);
+    cancel(&mut core, redirect.as_ref(), &patch, done, before);
     let registered = core.patches.pop();
     let unused = core.is_unused();
     drop(core);
@@ -124,26 +129,44 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
     begun.map_err(|err| (registered, err))
 }
 
-/// From here on the handler knows the patch; tasks may move as soon as this has succeeded. `prepared` gets the objects whose
-/// `pre_patch` was called and agreed.
+/// How far enabling has come, for [`cancel`].
+#[derive(Default)]
+struct Done {
+    /// Objects whose `pre_patch` was called and agreed.
+    prepared: KVec<usize>,
+    /// New places in the ftrace filter.
+    ready: KVec<usize>,
+}
+
+/// From here on the handler knows the patch; tasks may move as soon as this has succeeded.
 fn begin(
     core: &mut Core,
     redirect: &mut Option<Redirect>,
     patch: &Patch,
     resolved: &[(usize, KVec<objects::Resolved>)],
-    prepared: &mut KVec<usize>,
+    done: &mut Done,
 ) -> Result {
-    prepared.reserve(resolved.len(), GFP_KERNEL)?;
+    done.prepared.reserve(resolved.len(), GFP_KERNEL)?;
     transition::prepare(core, patch, Direction::Patching)?;
+    done.ready = objects::new_ips(core, resolved.iter().flat_map(|(_, resolved)| resolved))?;
+    // At once, because each change of the filter looks at all functions that the kernel has. What is refused is asked for again,
+    // object by object, to say what it was.
+    let all = match redirect {
+        Some(redirect) => redirect.add(&mut done.ready),
+        None => Redirect::register(&mut done.ready).map(|new| *redirect = Some(new)),
+    };
+    if all.is_err() {
+        done.ready.clear();
+    }
     for (index, resolved) in resolved {
         let object = patch.objects.get(*index).ok_or(EINVAL)?;
         object.form.pre_patch().inspect_err(|_| {
             pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
         })?;
-        prepared.push(*index, GFP_KERNEL)?;
+        done.prepared.push(*index, GFP_KERNEL)?;
         registered_ops(redirect)
             .inspect_err(|&err| objects::report_unregistered(object, err))
-            .and_then(|redirect| objects::patch(core, redirect, patch, *index, resolved))
+            .and_then(|redirect| objects::patch(core, redirect, patch, *index, resolved, &done.ready))
             .inspect_err(|_| pr_warn!("failed to patch object '{}'\n", object.title()))?;
     }
     // Also for a patch whose modules are yet to come.
@@ -157,12 +180,37 @@ fn begin(
 fn registered_ops(redirect: &mut Option<Redirect>) -> Result<&Redirect> {
     match redirect {
         Some(redirect) => Ok(redirect),
-        None => Ok(redirect.insert(Redirect::register()?)),
+        None => Ok(redirect.insert(Redirect::register(&mut [])?)),
     }
+}
+
+/// Enabling failed before any task could move; `before` is what the handler had before the patch came.
+fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, done: Done, before: Option<Arc<Table>>) {
+    let Done { prepared, mut ready } = done;
+    thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
+    patch.set_enabled(false);
+    // With one table: once the transition is over, everybody would enter what is still in force.
+    let motion = transition::end(core, patch);
+    // Places of objects that it did not come to are not cleared with its layers.
+    ready.retain(|ip| !core.layers.iter().any(|layer| layer.ip == *ip));
+    if !redirect.is_some_and(|redirect| objects::withdraw(core, redirect, patch, None)) {
+        core.show(before);
+    }
+    drop(motion);
+    if let Some(redirect) = redirect {
+        objects::clear_filter(redirect, patch, &mut ready);
+    }
+    thread::debug(&patch.name, c"completing ", c"unpatching transition");
+    for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {
+        object.form.call(Moment::PostUnpatch);
+    }
+    states::forget();
+    pr_notice!("'{}': {} complete\n", &*patch.name, Direction::Unpatching.as_str());
 }
 
 /// Begins to take a patch back.
 pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
+    let before = core.shown()?;
     core.advance(phase::Event::Disable(patch.id))?;
     let begun = transition::prepare(core, patch, Direction::Unpatching)
         .and_then(|()| {
@@ -175,10 +223,15 @@ pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
             patch.set_enabled(false);
             thread::wake();
         }
-        Err(_) => {
-            transition::abandon(core, patch);
-            states::forget();
-        }
+        Err(_) => abandon(core, patch, before),
     }
     begun
+}
+
+/// A patch could not begin to leave: the handler gets back what it had `before`.
+fn abandon(core: &mut Core, patch: &Patch, before: Option<Arc<Table>>) {
+    let motion = transition::end(core, patch);
+    core.show(before);
+    drop(motion);
+    states::forget();
 }

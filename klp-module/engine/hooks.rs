@@ -19,14 +19,13 @@ pub(crate) fn at_safe_point(proof: PreemptOff<'_>, task: &Still<'_>) {
     }
 }
 
-/// A child was made and has not run. When there is no room for it, it stays where tasks began, which is safe for a task
-/// with an empty stack: it is one more pending task.
+/// A child was made and has not run.
 pub(crate) fn at_fork(proof: PreemptOff<'_>, parent: usize, child: usize) {
     if cfg!(klp_rs_without = "fork") {
         return;
     }
     if let Some((_, tasks)) = handler::in_transition(proof) {
-        let _ = tasks.inherit(parent, child);
+        tasks.inherit(parent, child);
     }
 }
 

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 use kernel::{prelude::*, sync::Arc};
 
 use super::{
-    objects::{patch, resolve, unpatch},
+    objects::{patch, resolve, withdraw},
     patch::Patch,
     registered::Registered,
     replace,
@@ -82,7 +82,7 @@ fn apply(core: &mut Core, redirect: &Redirect, owner: &Patch, index: usize, modu
     object.form.pre_patch().inspect_err(|_| {
         pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
     })?;
-    if let Err(err) = patch(core, redirect, owner, index, &resolved) {
+    if let Err(err) = patch(core, redirect, owner, index, &resolved, &[]) {
         pr_warn!(
             "failed to apply patch '{}' to module '{}' ({})\n",
             &*owner.name,
@@ -131,9 +131,8 @@ fn revert(core: &mut Core, redirect: &Redirect, module: Module) {
                 &*patch.name,
                 module.name()
             );
-            if let Err(err) = unpatch(core, redirect, &patch, Some(index)) {
-                pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
-            }
+            // Until the handler knows nobody calls out of the module, unless another is loaded to the same place.
+            withdraw(core, redirect, &patch, Some(index));
             object.form.call(Moment::PostUnpatch);
         }
         object.form.set_module(None);
@@ -152,13 +151,18 @@ fn expel(core: &mut Core, redirect: &Redirect, module: Module) -> Option<Registe
         &*patch.name
     );
     patch.set_enabled(false);
-    // Before the transition ends: a table of no transition with the patch in it would send everybody into its functions.
-    if let Err(err) = unpatch(core, redirect, &patch, None) {
-        pr_err!("failed to revert patch '{}' ({})\n", &*patch.name, err.to_errno());
+    // With the same table: one of no transition with the patch in it would send everybody into its functions.
+    let motion = if core.phase.moves(patch.id) {
+        transition::end(core, &patch)
+    } else {
+        None
+    };
+    if !withdraw(core, redirect, &patch, None) {
+        // They are about to be freed: rather no patch at all until there is memory.
+        core.show(None);
+        core.is_stale = true;
     }
-    if core.phase.moves(patch.id) {
-        transition::abandon(core, &patch);
-    }
+    drop(motion);
     let expelled = core.patches.remove(place).ok();
     // Its states go with it. Without memory callbacks learn nothing, which is better than what is not there.
     if core.moving().is_none() || states::remember(core).is_err() {

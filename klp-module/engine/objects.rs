@@ -9,11 +9,11 @@ use kernel::{prelude::*, str::CStr};
 use super::{
     patch::{Func, Object, Patch},
     replace,
-    state::Core,
+    state::{Core, Unless},
 };
 use crate::{
-    kernel_api::{ftrace::Redirect, symbols},
-    pure::{func_stack::Layer, symbol_search::Unclear},
+    kernel_api::{ftrace::Redirect, symbols, thread},
+    pure::{dead_cpu, func_stack::Layer, symbol_search::Unclear},
 };
 
 /// One function, found.
@@ -25,33 +25,32 @@ pub(crate) struct Resolved {
 /// Finds all functions of a loaded object, and the code of both versions.
 pub(crate) fn resolve(patch: &Patch, index: usize) -> Result<KVec<Resolved>> {
     let object = patch.objects.get(index).ok_or(EINVAL)?;
-    let mut addresses = KVec::with_capacity(object.funcs.len(), GFP_KERNEL)?;
-    for func in &object.funcs {
-        let address = symbols::find(object.name.as_deref(), &func.name, func.sympos);
-        let address = address.inspect_err(|&unclear| report_unclear(object, func, unclear));
-        addresses.push(address.or(Err(EINVAL))?, GFP_KERNEL)?;
-    }
-    let found = symbols::locate(&addresses)?;
     let mut resolved = KVec::with_capacity(object.funcs.len(), GFP_KERNEL)?;
-    for (number, (func, (&address, found))) in object.funcs.iter().zip(addresses.iter().zip(&found)).enumerate() {
+    for (number, func) in object.funcs.iter().enumerate() {
+        let address = symbols::find(object.name.as_deref(), &func.name, func.sympos)
+            .inspect_err(|&unclear| report_unclear(object, func, unclear))
+            .or(Err(EINVAL))?;
+        if dead_cpu::may_hold(func.name.to_bytes()) {
+            pr_err!(
+                "CPUs that are off may be in function '{}': it cannot be patched\n",
+                &*func.name
+            );
+            return Err(EINVAL);
+        }
+        let ip = symbols::call_out(address);
         let layer = Layer {
             patch: patch.id,
             object: index as u32,
             func: number as u32,
-            ip: found.ip,
+            ip: ip.unwrap_or(0),
             old: symbols::code(address)
                 .inspect_err(|_| pr_err!("kallsyms size lookup failed for '{}'\n", &*func.name))?,
             new: symbols::code(func.new)
                 .inspect_err(|_| pr_err!("kallsyms size lookup failed for '{}' replacement\n", &*func.name))?,
             immediate: patch.immediate || func.immediate,
         };
-        resolved.push(
-            Resolved {
-                layer,
-                traceable: found.traceable,
-            },
-            GFP_KERNEL,
-        )?;
+        let traceable = ip.is_some();
+        resolved.push(Resolved { layer, traceable }, GFP_KERNEL)?;
     }
     Ok(resolved)
 }
@@ -73,13 +72,26 @@ fn report_unclear(object: &Object, func: &Func, unclear: Unclear) {
     }
 }
 
-/// Puts an object's functions in force, as the phase says: at once, or for tasks that have moved.
+/// Where these functions call out, as far as they do not yet.
+pub(super) fn new_ips<'a>(core: &Core, resolved: impl Iterator<Item = &'a Resolved>) -> Result<KVec<usize>> {
+    let mut ips = KVec::new();
+    for func in resolved {
+        if func.traceable && !core.layers.iter().any(|layer| layer.ip == func.layer.ip) {
+            ips.push(func.layer.ip, GFP_KERNEL)?;
+        }
+    }
+    Ok(ips)
+}
+
+/// Puts an object's functions in force, as the phase says: at once, or for tasks that have moved. Those at `ready` call out
+/// already.
 pub(crate) fn patch(
     core: &mut Core,
     redirect: &Redirect,
     patch: &Patch,
     index: usize,
     resolved: &[Resolved],
+    ready: &[usize],
 ) -> Result {
     let object = patch.objects.get(index).ok_or(EINVAL)?;
     if let Some(func) = resolved.iter().find(|func| !func.traceable) {
@@ -88,14 +100,10 @@ pub(crate) fn patch(
         return Err(EINVAL);
     }
     // The filter first: until the table is published, the handler finds nothing to do there.
-    let mut ips = KVec::new();
-    for func in resolved {
-        if !core.layers.iter().any(|layer| layer.ip == func.layer.ip) {
-            ips.push(func.layer.ip, GFP_KERNEL)?;
-        }
-    }
+    let mut ips = new_ips(core, resolved.iter())?;
+    ips.retain(|ip| !ready.contains(ip));
     if let Err(err) = redirect.add(&mut ips) {
-        report_refused(redirect, object, resolved, err);
+        report_refused(redirect, object, resolved, &ips, err);
         return Err(err);
     }
     let before = core.layers.len();
@@ -144,9 +152,9 @@ fn report_function(name: &CStr, err: Error) {
     );
 }
 
-/// The functions were asked for together; the log names the one that was refused.
-fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], err: Error) {
-    for func in resolved {
+/// The functions at `ips` were asked for together; the log names the one that was refused.
+fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], ips: &[usize], err: Error) {
+    for func in resolved.iter().filter(|func| ips.contains(&func.layer.ip)) {
         let alone = redirect.add(&mut [func.layer.ip]);
         match (alone, object.funcs.get(func.layer.func as usize)) {
             (Ok(()), _) => drop(redirect.remove(&mut [func.layer.ip])),
@@ -157,29 +165,53 @@ fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], e
 }
 
 /// Takes functions out of force: those of a patch, or of one object of it. When this returns, no task that has moved back
-/// (or never was in them) can enter them any more.
-pub(crate) fn unpatch(core: &mut Core, redirect: &Redirect, patch: &Patch, only: Option<usize>) -> Result {
-    let concerned = |layer: &Layer| layer.patch == patch.id && only.is_none_or(|index| layer.object as usize == index);
-    let mut ips = KVec::new();
-    for layer in core.layers.iter().filter(|layer| concerned(layer)) {
-        if !core
-            .layers
-            .iter()
-            .any(|other| other.ip == layer.ip && !concerned(other))
-        {
-            ips.push(layer.ip, GFP_KERNEL)?;
-        }
-    }
-    core.layers.retain(|layer| !concerned(layer));
-    replace::uncover(core);
+/// (or never was in them) can enter them any more. With an error nothing has happened, and the whole may be tried again.
+pub(crate) fn unpatch(
+    core: &mut Core,
+    redirect: &Redirect,
+    patch: &Patch,
+    only: Option<usize>,
+    unless: Unless<'_>,
+) -> Result {
+    let mut kept = KVec::with_capacity(core.layers.len(), GFP_KERNEL)?;
+    kept.extend_from_slice(&core.layers, GFP_KERNEL)?;
+    without(&mut kept, patch, only);
+    let mut ips = core.keep(kept, unless)?;
+    mark_unpatched(patch, only);
+    clear_filter(redirect, patch, &mut ips);
+    Ok(())
+}
+
+/// The same for what cannot stay. Without memory the handler keeps what it had, until the thread has some; call-outs stay in
+/// the filter, where they find nothing to do from then on. Says whether the handler knows.
+pub(super) fn withdraw(core: &mut Core, redirect: &Redirect, patch: &Patch, only: Option<usize>) -> bool {
+    let Err(err) = unpatch(core, redirect, patch, only, &|| false) else {
+        return true;
+    };
+    pr_err!(
+        "no memory to revert patch '{}' at once ({})\n",
+        &*patch.name,
+        err.to_errno()
+    );
+    without(&mut core.layers, patch, only);
+    mark_unpatched(patch, only);
+    core.is_stale = true;
+    thread::wake();
+    false
+}
+
+/// What is left of the layers when those of a patch go, or of one object of it.
+fn without(layers: &mut KVec<Layer>, patch: &Patch, only: Option<usize>) {
+    layers.retain(|layer| layer.patch != patch.id || only.is_some_and(|index| layer.object as usize != index));
+    replace::uncover(layers);
+}
+
+fn mark_unpatched(patch: &Patch, only: Option<usize>) {
     for (index, object) in patch.objects.iter().enumerate() {
         if only.is_none_or(|only| only == index) {
             object.patched.store(false, Ordering::Relaxed);
         }
     }
-    core.publish()?;
-    clear_filter(redirect, patch, &mut ips);
-    Ok(())
 }
 
 /// A call-out that stays in the filter finds nothing to do: an error is for the log.

@@ -6,7 +6,12 @@
 use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
-use super::{objects::clear_filter, patch::Patch, registered::Registered, state::Core};
+use super::{
+    objects::clear_filter,
+    patch::Patch,
+    registered::Registered,
+    state::{Core, Unless},
+};
 use crate::{kernel_api::ftrace::Redirect, pure::func_stack::Layer};
 
 /// A replacing patch brings the original back wherever another patch has a function that it has not.
@@ -31,33 +36,31 @@ pub(crate) fn cover(core: &mut Core, patch: &Patch) -> Result {
 }
 
 /// An original that lies over nothing is not needed any more.
-pub(super) fn uncover(core: &mut Core) {
+pub(super) fn uncover(layers: &mut KVec<Layer>) {
     let mut real = 0usize;
     // Moves what is to stay to the front, in order; a layer looks at all others, so `retain` would not do.
-    for index in 0..core.layers.len() {
-        let Some(&layer) = core.layers.get(index) else { return };
+    for index in 0..layers.len() {
+        let Some(&layer) = layers.get(index) else { return };
         let needed = |other: &Layer| other.ip == layer.ip && !other.is_original();
-        if !layer.is_original() || core.layers.iter().any(needed) {
-            if let Some(place) = core.layers.get_mut(real) {
+        if !layer.is_original() || layers.iter().any(needed) {
+            if let Some(place) = layers.get_mut(real) {
                 *place = layer;
             }
             real = real.saturating_add(1);
         }
     }
-    core.layers.truncate(real);
+    layers.truncate(real);
 }
 
 /// Takes all patches but `patch` out of force and off the list: every task has the one that replaces them. What brought
 /// originals back goes with what it covered.
-pub(crate) fn replace(core: &mut Core, redirect: &Redirect, patch: &Patch) -> Result<KVec<Registered>> {
+pub(crate) fn replace(
+    core: &mut Core,
+    redirect: &Redirect,
+    patch: &Patch,
+    unless: Unless<'_>,
+) -> Result<KVec<Registered>> {
     let mut replaced = KVec::with_capacity(core.patches.len(), GFP_KERNEL)?;
-    let mut ips = KVec::new();
-    for layer in &core.layers {
-        let stays = |other: &Layer| other.ip == layer.ip && other.patch == patch.id && !other.is_original();
-        if !core.layers.iter().any(stays) && !ips.contains(&layer.ip) {
-            ips.push(layer.ip, GFP_KERNEL)?;
-        }
-    }
     let mut kept = KVec::with_capacity(core.layers.len(), GFP_KERNEL)?;
     for layer in core
         .layers
@@ -66,11 +69,7 @@ pub(crate) fn replace(core: &mut Core, redirect: &Redirect, patch: &Patch) -> Re
     {
         kept.push(*layer, GFP_KERNEL)?;
     }
-    let all = core::mem::replace(&mut core.layers, kept);
-    if let Err(err) = core.publish() {
-        core.layers = all;
-        return Err(err);
-    }
+    let mut ips = core.keep(kept, unless)?;
     clear_filter(redirect, patch, &mut ips);
     while let Some(place) = core.patches.iter().position(|other| other.patch.id != patch.id) {
         let Ok(registered) = core.patches.remove(place) else {

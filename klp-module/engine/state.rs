@@ -46,6 +46,8 @@ pub(crate) struct Motion {
     pub(crate) waited: u32,
     /// The administrator ended it.
     pub(crate) forced: bool,
+    /// The log has that there was no memory for the states of more tasks.
+    pub(crate) told_crowded: bool,
 }
 
 impl Motion {
@@ -59,6 +61,9 @@ impl Motion {
         due
     }
 }
+
+/// Asked while the machine stands. True: what the handler has must not change.
+pub(crate) type Unless<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// Everything under [`CORE`].
 pub(crate) struct Core {
@@ -74,6 +79,8 @@ pub(crate) struct Core {
     pub(crate) leaving: KVec<Leaving>,
     /// What the handler has.
     pub(crate) table: Option<Arc<Table>>,
+    /// Something went that could not stay, and there was no memory to tell the handler: the thread tries again.
+    pub(crate) is_stale: bool,
     last_id: u32,
 }
 
@@ -86,6 +93,7 @@ impl Core {
             motion: None,
             leaving: KVec::new(),
             table: None,
+            is_stale: false,
             last_id: 0,
         }
     }
@@ -134,6 +142,19 @@ impl Core {
         Ok(())
     }
 
+    /// The same, or -EAGAIN and nothing has happened.
+    pub(crate) fn publish_unless(&mut self, unless: Unless<'_>) -> Result {
+        let table = self.draw()?;
+        if !handler::CURRENT.replace_unless(table.clone(), unless) {
+            return Err(EAGAIN);
+        }
+        self.is_stale = false;
+        self.show_states();
+        // What was there until now goes here: after its readers were told.
+        self.table = table;
+        Ok(())
+    }
+
     /// What the handler would see: the part of [`Core::publish`] that can fail.
     pub(crate) fn draw(&self) -> Result<Option<Arc<Table>>> {
         let table = Table::of(self)?;
@@ -144,14 +165,46 @@ impl Core {
         })
     }
 
+    /// What the handler has, to go back to.
+    pub(crate) fn shown(&mut self) -> Result<Option<Arc<Table>>> {
+        if self.is_stale {
+            self.publish()?;
+        }
+        Ok(self.table.clone())
+    }
+
+    /// Leaves only the layers that are `kept`, and publishes that and whatever else has changed; or nothing has happened to the
+    /// layers. Returns the places that are nobody's any more: to be taken out of the ftrace filter. Sleeps.
+    pub(crate) fn keep(&mut self, kept: KVec<Layer>, unless: Unless<'_>) -> Result<KVec<usize>> {
+        // All that can fail, then what cannot.
+        let mut left = KVec::with_capacity(self.layers.len(), GFP_KERNEL)?;
+        let all = core::mem::replace(&mut self.layers, kept);
+        if let Err(err) = self.publish_unless(unless) {
+            self.layers = all;
+            return Err(err);
+        }
+        for layer in &all {
+            if !left.contains(&layer.ip) && !self.layers.iter().any(|other| other.ip == layer.ip) {
+                // Its room was made above.
+                let _ = left.push(layer.ip, GFP_KERNEL);
+            }
+        }
+        Ok(left)
+    }
+
     /// The part that cannot.
     pub(crate) fn show(&mut self, table: Option<Arc<Table>>) {
-        // Readers of the states that end here are told before these go.
+        self.is_stale = false;
+        self.show_states();
+        self.table = table.clone();
+        handler::CURRENT.replace(table);
+    }
+
+    /// Readers of the states that end here are told before these go.
+    fn show_states(&self) {
         match &self.motion {
             Some(motion) => motion.tasks.show(),
             None => task_states::hide(),
         }
-        self.table = table.clone();
-        handler::CURRENT.replace(table);
     }
 }

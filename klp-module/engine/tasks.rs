@@ -11,6 +11,7 @@ use crate::{
     pure::{
         phase::Direction,
         segments::{self, SEGMENTS},
+        strays::Strays,
         tally::Tally,
         task_set::{Full, TaskSet},
     },
@@ -56,6 +57,7 @@ pub(crate) struct Tasks {
     segments: [Once<Segment>; SEGMENTS],
     /// Moves made by hooks.
     tally: Tally,
+    strays: Strays,
 }
 
 impl Tasks {
@@ -70,6 +72,7 @@ impl Tasks {
             begun: AtomicBool::new(false),
             segments: [const { Once::new() }; SEGMENTS],
             tally: Tally::new(),
+            strays: Strays::new(),
         };
         let [first, ..] = &tasks.segments;
         first.set(Segment::new(slots)?);
@@ -163,13 +166,25 @@ impl Tasks {
         shown.publish();
     }
 
-    /// A child has its parent's state. With interrupts off, so that the parent does not move meanwhile.
-    pub(crate) fn inherit(&self, parent: usize, child: usize) -> Result<(), Full> {
-        if self.has_left(parent) {
-            self.set_patched(child, !self.began_patched)
-        } else {
-            Ok(())
+    /// A child has its parent's state. With interrupts off, so that the parent does not move meanwhile. When there is no room
+    /// for it, it stays where tasks began; if that is not where they go, the transition cannot end before it was looked at.
+    pub(crate) fn inherit(&self, parent: usize, child: usize) {
+        if self.has_left(parent)
+            && self.set_patched(child, !self.began_patched).is_err()
+            && self.target_patched() != self.began_patched
+        {
+            self.strays.add();
         }
+    }
+
+    /// A look at all tasks begins.
+    pub(crate) fn begin_look(&self) {
+        self.strays.look();
+    }
+
+    /// Was a child forked since, that is not where its parent is? For a moment at which the machine stands.
+    pub(crate) fn has_strays(&self) -> bool {
+        self.strays.any()
     }
 
     /// The address may be another task's from now on.

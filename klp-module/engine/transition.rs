@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The transition of the one patch that is moving: prepare, start, step until every task has moved, complete; reverse,
-//! force, cancel. Who may move is pure/stack_verdict.rs' matter. All under the core's lock but [`step`], which takes it.
+//! force, end. Who may move is pure/stack_verdict.rs' matter. All under the core's lock but [`step`], which takes it.
 //!
 //! Invariant: the handler is told that a transition is over, and everybody who might not have heard has been waited for,
 //! before the hooks that keep the task set true go.
@@ -44,8 +44,8 @@ use crate::{
 /// found any, because a transition may last for ever and must not stop the machine again and again for nothing.
 const LOOKS_BEFORE_SWEEP: u32 = 3;
 
-/// Milliseconds until completion is tried again when memory was short.
-const RETRY_COMPLETION: u32 = 100;
+/// Milliseconds until it is tried again to tell the handler, when memory was short.
+const RETRY: u32 = 100;
 
 /// All tasks are where the transition begins. The handler does not know of it yet.
 pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
@@ -60,6 +60,7 @@ pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> R
         unreached: 0,
         waited: 0,
         forced: false,
+        told_crowded: false,
     });
     patch.set_in_transition(true);
     Ok(())
@@ -91,6 +92,7 @@ fn transition_of(direction: Direction) -> &'static CStr {
 
 /// Tasks go back to where they came from.
 pub(crate) fn reverse(core: &mut Core, patch: &Patch) -> Result {
+    let phase = core.phase;
     core.advance(phase::Event::Reverse(patch.id))?;
     let Some((_, direction)) = core.moving() else {
         return Err(EINVAL);
@@ -101,7 +103,11 @@ pub(crate) fn reverse(core: &mut Core, patch: &Patch) -> Result {
     };
     thread::debug(&patch.name, c"reversing transition from ", way);
     // For immediate functions, which go with the direction.
-    core.publish()?;
+    if let Err(err) = core.publish() {
+        // Or it would arrive where nobody goes.
+        core.phase = phase;
+        return Err(err);
+    }
     let motion = core.motion.as_mut().ok_or(EINVAL)?;
     motion.tasks.turn();
     // A hook that read the old target may still be moving its task there. Once all have ended, every look at a task sees
@@ -131,42 +137,20 @@ pub(crate) fn force(core: &mut Core, patch: &Patch) {
     thread::wake();
 }
 
-/// Enabling failed before any task could move; `prepared` are the objects whose `pre_patch` had agreed.
-pub(crate) fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, prepared: &[usize]) {
-    thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
-    patch.set_enabled(false);
-    // While nobody has moved: once the transition is over, everybody would enter what is still in force.
-    if let Some(Err(err)) = redirect.map(|redirect| objects::unpatch(core, redirect, patch, None)) {
-        pr_err!("failed to take back patch '{}' ({}): its module stays\n", &*patch.name, err.to_errno());
-        patch.stays.store(true, Ordering::Relaxed);
-    }
-    abandon(core, patch);
-    thread::debug(&patch.name, c"completing ", transition_of(Direction::Unpatching));
-    for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {
-        object.form.call(Moment::PostUnpatch);
-    }
-    states::forget();
-    pr_notice!("'{}': {} complete\n", &*patch.name, Direction::Unpatching.as_str());
-}
-
-/// The phase is `Idle` again, and the transition's data are gone. No task had moved.
-pub(crate) fn abandon(core: &mut Core, patch: &Patch) {
+/// The phase is `Idle` again. What this returns must live until the handler knows.
+pub(super) fn end(core: &mut Core, patch: &Patch) -> Option<Motion> {
     let _ = core.advance(phase::Event::Arrived);
-    core.motion = None;
     patch.set_in_transition(false);
-    if let Err(err) = core.publish() {
-        pr_err!(
-            "failed to end the transition of patch '{}' ({})\n",
-            &*patch.name,
-            err.to_errno()
-        );
-    }
+    core.motion.take()
 }
 
 /// One look at the tasks; the thread calls it. Returns after how many milliseconds to look again, 0 for never.
 pub(crate) fn step() -> u32 {
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
+    if core.is_stale && core.publish().is_err() {
+        return RETRY;
+    }
     let Phase::Moving { patch, direction } = core.phase else {
         return departure::look(&mut core);
     };
@@ -181,13 +165,17 @@ pub(crate) fn step() -> u32 {
     let Some(ops) = redirect.as_ref() else { return 0 };
     let gone = match complete(&mut core, ops, &patch, direction) {
         Ok(gone) => gone,
+        Err(err) if err == EAGAIN => {
+            thread::debug(&patch.name, c"looking again: a child was forked that had no room", c"");
+            return core.motion.as_mut().map_or(RETRY, |motion| motion.backoff.pause());
+        }
         Err(err) => {
             pr_err!(
                 "'{}': failed to complete the transition ({})\n",
                 &*patch.name,
                 err.to_errno()
             );
-            return RETRY_COMPLETION;
+            return RETRY;
         }
     };
     let unused = core.is_unused();
@@ -221,8 +209,11 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     }
     let tasks = motion.tasks.clone();
     if let Err(err) = tasks.grow() {
-        pr_warn!("no memory for the states of more tasks ({})\n", err.to_errno());
+        if !core::mem::replace(&mut motion.told_crowded, true) {
+            pr_warn!("no memory for the states of more tasks ({})\n", err.to_errno());
+        }
     }
+    tasks.begin_look();
     let before = tasks.moves();
     let pending = |task: usize| tasks.is_patched(task) != tasks.target_patched();
     let (mut left, mut unreached) = (0usize, 0usize);
@@ -315,12 +306,16 @@ fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Dire
     let mut gone = KVec::with_capacity(1, GFP_KERNEL)?;
     let (motion, phase) = (core.motion.take(), core.phase);
     core.advance(phase::Event::Arrived)?;
-    let told = match direction {
-        Direction::Patching if patch.replace => replace::replace(core, redirect, patch).map(|replaced| gone = replaced),
-        Direction::Patching => core.publish(),
-        Direction::Unpatching => objects::unpatch(core, redirect, patch, None),
-    };
     let forced = motion.as_ref().is_some_and(|motion| motion.forced);
+    let tasks = motion.as_ref().map(|motion| motion.tasks.clone());
+    let strayed = || !forced && !patch.immediate && tasks.as_ref().is_some_and(|tasks| tasks.has_strays());
+    let told = match direction {
+        Direction::Patching if patch.replace => {
+            replace::replace(core, redirect, patch, &strayed).map(|replaced| gone = replaced)
+        }
+        Direction::Patching => core.publish_unless(&strayed),
+        Direction::Unpatching => objects::unpatch(core, redirect, patch, None, &strayed),
+    };
     if let Err(err) = told {
         // The handler still has what it had: so has the core.
         (core.motion, core.phase) = (motion, phase);

@@ -169,7 +169,7 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
-        // SAFETY: Made by `start`; waits for directories that others still hold.
+        // SAFETY: Made by `start`; what others may still hold of directories is the kernel's own (sysfs.c).
         unsafe { ffi::klp_rs_sysfs_stop() };
     }
 }

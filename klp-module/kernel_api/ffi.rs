@@ -13,6 +13,7 @@ use kernel::str::{CStr, CStrExt as _};
 
 pub(super) type FrameFn = unsafe extern "C" fn(*mut c_void, c_ulong) -> bool;
 pub(super) type SymbolFn = unsafe extern "C" fn(*mut c_void, c_ulong) -> c_int;
+pub(super) type CallFn = unsafe extern "C" fn(*mut c_void);
 pub(super) type TaskFn = unsafe extern "C" fn(*mut c_void, *mut task_struct);
 
 /// `struct klp_rs_place`.
@@ -20,24 +21,14 @@ pub(super) type TaskFn = unsafe extern "C" fn(*mut c_void, *mut task_struct);
 pub(super) struct Place {
     name: *const c_char,
     pub(super) address: c_ulong,
-    pub(super) traceable: bool,
 }
 
 impl Place {
-    /// The function of this name, which must live until it was looked for.
+    /// The function of this name.
     pub(super) fn of_name(name: &'static CStr) -> Self {
         Self {
             name: name.as_char_ptr(),
-            ..Self::of_address(0)
-        }
-    }
-
-    /// The function that begins here.
-    pub(super) fn of_address(address: usize) -> Self {
-        Self {
-            name: core::ptr::null(),
-            address: address as c_ulong,
-            traceable: false,
+            address: 0,
         }
     }
 }
@@ -118,14 +109,20 @@ pub(super) struct Patch {
 }
 
 unsafe extern "C" {
-    pub(super) fn klp_rs_ftrace_register() -> c_int;
+    pub(super) fn klp_rs_ftrace_register(ips: *mut c_ulong, count: c_uint) -> c_int;
     pub(super) fn klp_rs_ftrace_unregister() -> c_int;
     pub(super) fn klp_rs_ftrace_add(ips: *mut c_ulong, count: c_uint) -> c_int;
     pub(super) fn klp_rs_ftrace_remove(ips: *mut c_ulong, count: c_uint) -> c_int;
     pub(super) fn klp_rs_reentry_begin() -> bool;
     pub(super) fn klp_rs_reentry_end();
 
-    pub(super) fn klp_rs_symbols_start(in_kernel: c_ulong, in_module: c_ulong, idle_task_of: c_ulong);
+    pub(super) fn klp_rs_symbols_start(
+        in_kernel: c_ulong,
+        in_module: c_ulong,
+        location_of: c_ulong,
+        idle_task_of: c_ulong,
+    );
+    pub(super) fn klp_rs_location(address: c_ulong) -> c_ulong;
     pub(super) fn klp_rs_each_symbol(module: *const c_char, name: *const c_char, seen: SymbolFn, cookie: *mut c_void);
     pub(super) fn klp_rs_probe_places(places: *mut Place, count: c_uint) -> c_int;
     pub(super) fn klp_rs_symbol_text(address: c_ulong, text: *mut c_char, size: usize) -> usize;
@@ -151,6 +148,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_trace_verdict(task: *mut task_struct, verdict: c_int, function: *const c_char);
 
     pub(super) fn klp_rs_synchronize();
+    pub(super) fn klp_rs_stand(call: CallFn, cookie: *mut c_void);
     pub(super) fn klp_rs_thread_start() -> c_int;
     pub(super) fn klp_rs_thread_stop();
     pub(super) fn klp_rs_thread_wake();

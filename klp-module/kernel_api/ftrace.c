@@ -47,13 +47,17 @@ static struct ftrace_ops klp_rs_ops = {
 	.flags = FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT,
 };
 
-int klp_rs_ftrace_register(void)
+/* With the functions that call out at @ips, if any. */
+int klp_rs_ftrace_register(unsigned long *ips, unsigned int count)
 {
 	int err = ftrace_set_filter_ip(&klp_rs_ops, (unsigned long)klp_rs_keeper, 0, 1);
 
 	if (err)
 		return err;
-	err = register_ftrace_function(&klp_rs_ops);
+	if (count)
+		err = ftrace_set_filter_ips(&klp_rs_ops, ips, count, 0, 0);
+	if (!err)
+		err = register_ftrace_function(&klp_rs_ops);
 	if (err)
 		ftrace_free_filter(&klp_rs_ops);
 	return err;

@@ -11,10 +11,11 @@ use super::{entry::check, ffi};
 pub(crate) struct Redirect(());
 
 impl Redirect {
-    /// Registers it, for no function yet. Sleeps.
-    pub(crate) fn register() -> Result<Self> {
-        // SAFETY: There is one `Redirect` at a time: `engine::state::REDIRECT` holds it, and it is made under that lock.
-        check(unsafe { ffi::klp_rs_ftrace_register() })?;
+    /// Registers it, for the functions that call out at `ips`. All or none, as in `add`. Sleeps.
+    pub(crate) fn register(ips: &mut [usize]) -> Result<Self> {
+        // SAFETY: There is one `Redirect` at a time: `engine::state::REDIRECT` holds it, and it is made under that lock. The
+        // array is as long as said.
+        check(unsafe { ffi::klp_rs_ftrace_register(ips.as_mut_ptr().cast::<c_ulong>(), ips.len() as c_uint) })?;
         Ok(Self(()))
     }
 

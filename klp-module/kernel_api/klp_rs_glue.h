@@ -28,7 +28,7 @@ ssize_t klp_rs_attr_show(const void *owner, unsigned int which);
 int klp_rs_attr_store(const void *owner, unsigned int which, bool value);
 
 /* ftrace.c */
-int klp_rs_ftrace_register(void);
+int klp_rs_ftrace_register(unsigned long *ips, unsigned int count);
 int klp_rs_ftrace_unregister(void);
 int klp_rs_ftrace_add(unsigned long *ips, unsigned int count);
 int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count);
@@ -38,12 +38,13 @@ void klp_rs_keeper(void);
 
 /* symbols.c */
 struct klp_rs_place {
-	const char *name;	/* a function, or NULL: then its address is given */
-	unsigned long address;	/* out: where ftrace calls out, or the first instruction; 0 when not found */
-	bool traceable;		/* out */
+	const char *name;	/* a function */
+	unsigned long address;	/* out: in its first instructions; 0 when not found */
 };
 typedef int (*klp_rs_symbol_fn)(void *cookie, unsigned long address);
-void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module, unsigned long idle_task_of);
+void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module, unsigned long location_of,
+			  unsigned long idle_task_of);
+unsigned long klp_rs_location(unsigned long address);
 struct task_struct *klp_rs_idle_task(int cpu);
 void klp_rs_each_symbol(const char *module, const char *name, klp_rs_symbol_fn seen, void *cookie);
 int klp_rs_probe_places(struct klp_rs_place *places, unsigned int count);
@@ -94,7 +95,9 @@ void klp_rs_trace_transition(const char *patch, unsigned int what);
 void klp_rs_trace_verdict(struct task_struct *task, int verdict, const char *function);
 
 /* sync.c */
+typedef void (*klp_rs_call_fn)(void *cookie);
 void klp_rs_synchronize(void);
+void klp_rs_stand(klp_rs_call_fn call, void *cookie);
 int klp_rs_thread_start(void);
 void klp_rs_thread_stop(void);
 void klp_rs_thread_wake(void);

@@ -4,7 +4,7 @@
 //! can hold it.
 
 use core::{marker::PhantomData, ptr};
-use kernel::sync::Arc;
+use kernel::{ffi::c_void, sync::Arc};
 
 use super::{
     atomic::{AtomicPtr, Ordering},
@@ -63,6 +63,41 @@ impl<T> Published<T> {
             drop(unsafe { Arc::from_raw(old) });
         }
     }
+
+    /// The same, unless `refused` says true while nobody can be reading: then nothing has happened, and this is false.
+    pub(crate) fn replace_unless(&self, value: Option<Arc<T>>, refused: &(dyn Fn() -> bool + Sync)) -> bool
+    where
+        T: Send + Sync,
+    {
+        // Relaxed: this thread's own, but for the call, which `stand` orders with what is before and behind it.
+        let spare = AtomicPtr::new(value.map_or(ptr::null_mut(), |value| Arc::into_raw(value).cast_mut()));
+        let mut replaced = false;
+        stand(|| {
+            if !refused() {
+                // AcqRel: as in `replace`. Who has read the old value was done with it before the machine stood.
+                let old = self.current.swap(spare.load(Ordering::Relaxed), Ordering::AcqRel);
+                spare.swap(old, Ordering::Relaxed);
+                replaced = true;
+            }
+        });
+        let spare = spare.load(Ordering::Relaxed);
+        if !spare.is_null() {
+            // SAFETY: From `Arc::into_raw`: the old value, unreachable and without readers, or the new one, which nobody has seen.
+            drop(unsafe { Arc::from_raw(spare) });
+        }
+        replaced
+    }
+}
+
+/// Calls `call` while all CPUs stand still with preemption on, so that none is in a hook or the handler. Sleeps.
+fn stand<F: FnMut() + Send>(mut call: F) {
+    unsafe extern "C" fn standing<F: FnMut()>(cookie: *mut c_void) {
+        // SAFETY: `cookie` is the `call` below, which nobody else uses meanwhile.
+        let call = unsafe { &mut *cookie.cast::<F>() };
+        call();
+    }
+    // SAFETY: Called from process context only, as in `synchronize`; `standing` gets what it was made for, once.
+    unsafe { ffi::klp_rs_stand(standing::<F>, (&raw mut call).cast()) };
 }
 
 /// Waits until every CPU has had preemption on once. Sleeps.

@@ -3,12 +3,13 @@
  * Symbols: all of a name, what an address belongs to, where ftrace calls out of a function. Chooses nothing: which of
  * several symbols is meant is pure/symbol_search.rs' matter.
  *
- * The kernel's own two functions that visit every symbol of a name, and the one that knows the idle tasks, are not exported.
- * A disabled kprobe finds them, once, and a static call makes them direct calls: an indirect one would be refused by a
+ * The kernel's own two functions that visit every symbol of a name, the one that knows where a function calls out, and the one
+ * that knows the idle tasks, are not exported. A disabled kprobe finds them, once, and a static call makes them direct calls: an indirect one would be refused by a
  * processor with IBT, because the kernel takes the landing pad from functions whose address nobody takes
  * (arch/x86/kernel/alternative.c:apply_seal_endbr), and by kCFI for the same reason. Their types are those of this kernel's
  * headers, checked when this is compiled.
  */
+#include <linux/ftrace.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -21,6 +22,7 @@
 
 static typeof(kallsyms_on_each_match_symbol) klp_rs_none_in_kernel;
 static typeof(module_kallsyms_on_each_symbol) klp_rs_none_in_module;
+static typeof(ftrace_location) klp_rs_no_location;
 static typeof(idle_task) klp_rs_no_idle_task;
 
 static int klp_rs_none_in_kernel(int (*seen)(void *cookie, unsigned long address), const char *name, void *cookie)
@@ -34,21 +36,29 @@ static int klp_rs_none_in_module(const char *module, int (*seen)(void *cookie, c
 	return 0;
 }
 
+static unsigned long klp_rs_no_location(unsigned long address)
+{
+	return 0;
+}
+
 static struct task_struct *klp_rs_no_idle_task(int cpu)
 {
 	return NULL;
 }
 
-/* Until klp_rs_symbols_start() nothing has a symbol, and no CPU an idle task. */
+/* Until klp_rs_symbols_start() nothing has a symbol or calls out, and no CPU has an idle task. */
 DEFINE_STATIC_CALL(klp_rs_each_in_kernel, klp_rs_none_in_kernel);
 DEFINE_STATIC_CALL(klp_rs_each_in_module, klp_rs_none_in_module);
+DEFINE_STATIC_CALL(klp_rs_location_of, klp_rs_no_location);
 DEFINE_STATIC_CALL(klp_rs_idle_task_of, klp_rs_no_idle_task);
 
 /* The first instructions of the functions that the calls stand for. */
-void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module, unsigned long idle_task_of)
+void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module, unsigned long location_of,
+			  unsigned long idle_task_of)
 {
 	static_call_update(klp_rs_each_in_kernel, (typeof(&kallsyms_on_each_match_symbol))in_kernel);
 	static_call_update(klp_rs_each_in_module, (typeof(&module_kallsyms_on_each_symbol))in_module);
+	static_call_update(klp_rs_location_of, (typeof(&ftrace_location))location_of);
 	static_call_update(klp_rs_idle_task_of, (typeof(&idle_task))idle_task_of);
 }
 
@@ -56,6 +66,12 @@ void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module, unsi
 struct task_struct *klp_rs_idle_task(int cpu)
 {
 	return static_call(klp_rs_idle_task_of)(cpu);
+}
+
+/* Where the function that begins at @address calls out to ftrace; 0 when it does not. */
+unsigned long klp_rs_location(unsigned long address)
+{
+	return static_call(klp_rs_location_of)(address);
 }
 
 struct klp_rs_wanted {
@@ -86,8 +102,8 @@ void klp_rs_each_symbol(const char *module, const char *name, klp_rs_symbol_fn s
 }
 
 /*
- * Has kprobes look at each place. The probes are disabled, so no text is changed, and leave together, because unregistering
- * waits for a grace period.
+ * Has kprobes look for the functions of these names. The probes are disabled, so no text is changed, and leave together, because
+ * unregistering waits for a grace period.
  */
 int klp_rs_probe_places(struct klp_rs_place *places, unsigned int count)
 {
@@ -102,19 +118,12 @@ int klp_rs_probe_places(struct klp_rs_place *places, unsigned int count)
 		return -ENOMEM;
 	}
 	for (i = 0; i < count; i++) {
-		bool traceable = false;
-
 		probes[i].symbol_name = places[i].name;
-		probes[i].addr = (kprobe_opcode_t *)places[i].address;
 		probes[i].flags = KPROBE_FLAG_DISABLED;
-		if (!register_kprobe(&probes[i])) {
-			/* Set by kernel/kprobes.c:check_ftrace_location when the address is where fentry calls out. */
-			traceable = kprobe_ftrace(&probes[i]);
+		if (!register_kprobe(&probes[i]))
 			found[n++] = &probes[i];
-		}
 		/* kernel/kprobes.c:register_kprobe has the address before it refuses what may not be probed. */
 		places[i].address = (unsigned long)probes[i].addr;
-		places[i].traceable = traceable;
 	}
 	unregister_kprobes(found, n);
 	kfree(found);

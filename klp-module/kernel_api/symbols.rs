@@ -18,10 +18,12 @@ use crate::pure::{
 /// `KSYM_SYMBOL_LEN` of include/linux/kallsyms.h, with room to spare.
 const SYMBOL_TEXT: usize = 1024;
 
-/// The kernel's functions that are not exported and are needed: two that visit symbols, one that knows idle tasks.
-const NEEDED: [&CStr; 3] = [
+/// The kernel's functions that are not exported and are needed: two that visit symbols, one that knows where functions call
+/// out, one that knows idle tasks.
+const NEEDED: [&CStr; 4] = [
     c"kallsyms_on_each_match_symbol",
     c"module_kallsyms_on_each_symbol",
+    c"ftrace_location",
     c"idle_task",
 ];
 
@@ -29,18 +31,20 @@ const NEEDED: [&CStr; 3] = [
 pub(crate) struct Symbols(());
 
 impl Symbols {
-    /// Finds what finds symbols, and what finds idle tasks. Once, when the module is loaded.
+    /// Finds what finds the rest. Once, when the module is loaded; sleeps for a grace period.
     pub(crate) fn start() -> Result<Self> {
+        let mut places = NEEDED.map(ffi::Place::of_name);
+        // SAFETY: An array as long as said; its names live for ever.
+        check(unsafe { ffi::klp_rs_probe_places(places.as_mut_ptr(), places.len() as c_uint) })?;
         let mut starts = [0; NEEDED.len()];
-        for (start, name) in starts.iter_mut().zip(NEEDED) {
-            let [found] = probe([ffi::Place::of_name(name)])?;
-            let text = symbol_text(found.ip)?;
+        for (start, (name, place)) in starts.iter_mut().zip(NEEDED.into_iter().zip(&places)) {
+            let text = symbol_text(place.address as usize)?;
             let symbol = symbol_text::parse(&text).filter(|symbol| symbol.name == name.to_bytes());
-            *start = found.ip.wrapping_sub(symbol.ok_or(ENOENT)?.offset);
+            *start = place.address.wrapping_sub(symbol.ok_or(ENOENT)?.offset as c_ulong);
         }
-        let [in_kernel, in_module, idle_task] = starts.map(|start| start as c_ulong);
+        let [in_kernel, in_module, location, idle_task] = starts;
         // SAFETY: The first instructions of these functions: the kernel says that they have these names.
-        unsafe { ffi::klp_rs_symbols_start(in_kernel, in_module, idle_task) };
+        unsafe { ffi::klp_rs_symbols_start(in_kernel, in_module, location, idle_task) };
         Ok(Self(()))
     }
 }
@@ -63,41 +67,11 @@ pub(crate) fn find(module: Option<&CStr>, name: &CStr, position: usize) -> Resul
     search(module, name, position).result()
 }
 
-/// Where a function calls out to ftrace.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Found {
-    /// The place, when `traceable`.
-    pub(crate) ip: usize,
-    /// Does it?
-    pub(crate) traceable: bool,
-}
-
-fn probe<const N: usize>(mut places: [ffi::Place; N]) -> Result<[Found; N]> {
-    // SAFETY: An array as long as said; its names, if any, live as long as the call.
-    check(unsafe { ffi::klp_rs_probe_places(places.as_mut_ptr(), N as c_uint) })?;
-    Ok(places.map(|place| Found {
-        ip: place.address as usize,
-        traceable: place.traceable,
-    }))
-}
-
-/// Looks at the functions that begin at these addresses. Sleeps for a grace period, whatever their number.
-pub(crate) fn locate(addresses: &[usize]) -> Result<KVec<Found>> {
-    let mut places = KVec::with_capacity(addresses.len(), GFP_KERNEL)?;
-    for &address in addresses {
-        places.push(ffi::Place::of_address(address), GFP_KERNEL)?;
-    }
-    // SAFETY: An array as long as said.
-    check(unsafe { ffi::klp_rs_probe_places(places.as_mut_ptr(), places.len() as c_uint) })?;
-    let mut found = KVec::with_capacity(places.len(), GFP_KERNEL)?;
-    for place in &places {
-        let place = Found {
-            ip: place.address as usize,
-            traceable: place.traceable,
-        };
-        found.push(place, GFP_KERNEL)?;
-    }
-    Ok(found)
+/// Where the function that begins at `address` calls out to ftrace; none when it does not.
+pub(crate) fn call_out(address: usize) -> Option<usize> {
+    // SAFETY: Needs nothing of its caller: what is no function calls out nowhere.
+    let ip = unsafe { ffi::klp_rs_location(address as c_ulong) };
+    (ip != 0).then_some(ip as usize)
 }
 
 /// What the kernel says about an address; the text is for `symbol_text::parse`.

@@ -21,11 +21,38 @@ static int klp_rs_nothing(void *data)
 
 /*
  * Everybody who had preemption off when this was called has turned it on since: the stopper thread of each CPU had to
- * run. Holds also where RCU is not watching. Partner of the preempt_disable_notrace() in ftrace.c, hooks.c and modules.c.
+ * run. Holds also where RCU is not watching. A CPU that goes off meanwhile is waited for until it says that it is dead
+ * (kernel/cpu.c:cpuhp_bp_sync_dead, under the lock that stop_machine() takes for reading); what it may be in after that is not
+ * patched (pure/dead_cpu.rs). Partner of the preempt_disable_notrace() in ftrace.c, hooks.c and modules.c.
  */
 void klp_rs_synchronize(void)
 {
 	stop_machine(klp_rs_nothing, NULL, cpu_online_mask);
+}
+
+struct klp_rs_standing {
+	klp_rs_call_fn call;
+	void *cookie;
+};
+
+static int klp_rs_standing(void *data)
+{
+	struct klp_rs_standing *standing = data;
+
+	standing->call(standing->cookie);
+	return 0;
+}
+
+/*
+ * Calls @call once, on one CPU, while the stoppers of all others wait with interrupts off: nobody else has preemption off, and
+ * when this returns, every NMI that came meanwhile has ended, too. The same partners as klp_rs_synchronize(), which this
+ * stands for.
+ */
+void klp_rs_stand(klp_rs_call_fn call, void *cookie)
+{
+	struct klp_rs_standing standing = { call, cookie };
+
+	stop_machine(klp_rs_standing, &standing, NULL);
 }
 
 static DECLARE_WAIT_QUEUE_HEAD(klp_rs_wait);

@@ -2,108 +2,124 @@
 /*
  * /sys/kernel/klp_rs: directories and files with the names, modes and formats of
  * Documentation/ABI/testing/sysfs-kernel-livepatch, plus uevents. What a file says is klp_rs_attr_show()'s answer.
- * Invariant: after klp_rs_dir_remove() no file of the directory touches its owner (fs/kernfs drains readers and writers).
+ *
+ * Invariant: after klp_rs_dir_remove() nothing of this module is used for the directory: kobject_del() drains readers and
+ * writers of its files (fs/kernfs), after which nobody can reach those or the owner. The kobject itself may live longer, and
+ * its release runs in whoever drops the last reference, at any time (CONFIG_DEBUG_KOBJECT_RELEASE: in a work item, seconds
+ * later). A release in this module could be counted, and the unloading could wait for the count, but not for the rest of
+ * the function that counts. So the release is the kernel's, and so are the memory of the kobject and its type.
  */
 #include <linux/kobject.h>
 #include <linux/kstrtox.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
-#include <linux/wait.h>
 
 #include "klp_rs_glue.h"
 
-struct klp_rs_dir {
-	struct kobject kobj;
-	const void *owner;
-};
-
 struct klp_rs_file {
-	struct attribute attr;
+	struct kobj_attribute attr;
+	const void *owner;
 	unsigned int which;
 };
 
-static struct kset *klp_rs_kset;
-/* Directories not yet released; the module's text must outlive the last. */
-static atomic_t klp_rs_dirs = ATOMIC_INIT(0);
-static DECLARE_WAIT_QUEUE_HEAD(klp_rs_dirs_gone);
+struct klp_rs_dir {
+	struct kobject *kobj;
+	struct klp_rs_file files[];
+};
 
-static ssize_t klp_rs_file_show(struct kobject *kobj, struct attribute *attr, char *page)
+static struct kset *klp_rs_kset;
+
+static ssize_t klp_rs_file_show(struct kobject *kobj, struct kobj_attribute *attr, char *page)
 {
-	struct klp_rs_dir *dir = container_of(kobj, struct klp_rs_dir, kobj);
 	struct klp_rs_file *file = container_of(attr, struct klp_rs_file, attr);
-	ssize_t value = klp_rs_attr_show(dir->owner, file->which);
+	ssize_t value = klp_rs_attr_show(file->owner, file->which);
 
 	return value < 0 ? value : sysfs_emit(page, "%zd\n", value);
 }
 
-static ssize_t klp_rs_file_store(struct kobject *kobj, struct attribute *attr, const char *text, size_t size)
+static ssize_t klp_rs_file_store(struct kobject *kobj, struct kobj_attribute *attr, const char *text, size_t size)
 {
-	struct klp_rs_dir *dir = container_of(kobj, struct klp_rs_dir, kobj);
 	struct klp_rs_file *file = container_of(attr, struct klp_rs_file, attr);
 	bool value;
 	int err = kstrtobool(text, &value);
 
 	if (!err)
-		err = klp_rs_attr_store(dir->owner, file->which, value);
+		err = klp_rs_attr_store(file->owner, file->which, value);
 	return err ? err : size;
 }
 
-static const struct sysfs_ops klp_rs_file_ops = {
-	.show = klp_rs_file_show,
-	.store = klp_rs_file_store,
+static const struct klp_rs_form {
+	const char *name;
+	umode_t mode;
+	unsigned int kind;
+} klp_rs_forms[] = {
+	[KLP_RS_ENABLED] = { "enabled", 0644, KLP_RS_DIR_PATCH },
+	[KLP_RS_TRANSITION] = { "transition", 0444, KLP_RS_DIR_PATCH },
+	[KLP_RS_FORCE] = { "force", 0200, KLP_RS_DIR_PATCH },
+	[KLP_RS_REPLACE] = { "replace", 0444, KLP_RS_DIR_PATCH },
+	[KLP_RS_STACK_ORDER] = { "stack_order", 0444, KLP_RS_DIR_PATCH },
+	[KLP_RS_PATCHED] = { "patched", 0444, KLP_RS_DIR_OBJECT },
 };
 
-static void klp_rs_dir_release(struct kobject *kobj)
+static unsigned int klp_rs_count_files(unsigned int kind)
 {
-	kfree(container_of(kobj, struct klp_rs_dir, kobj));
-	if (atomic_dec_and_test(&klp_rs_dirs))
-		wake_up(&klp_rs_dirs_gone);
+	unsigned int which, count = 0;
+
+	for (which = 0; which < ARRAY_SIZE(klp_rs_forms); which++)
+		count += klp_rs_forms[which].kind == kind;
+	return count;
 }
 
-#define KLP_RS_FILE(_name, _mode, _which) \
-	static struct klp_rs_file klp_rs_file_##_name = { { .name = #_name, .mode = _mode }, _which }
+static int klp_rs_add_files(struct klp_rs_dir *dir, unsigned int kind, const void *owner)
+{
+	struct klp_rs_file *file = dir->files;
+	unsigned int which;
+	int err = 0;
 
-KLP_RS_FILE(enabled, 0644, KLP_RS_ENABLED);
-KLP_RS_FILE(transition, 0444, KLP_RS_TRANSITION);
-KLP_RS_FILE(force, 0200, KLP_RS_FORCE);
-KLP_RS_FILE(replace, 0444, KLP_RS_REPLACE);
-KLP_RS_FILE(stack_order, 0444, KLP_RS_STACK_ORDER);
-KLP_RS_FILE(patched, 0444, KLP_RS_PATCHED);
+	for (which = 0; which < ARRAY_SIZE(klp_rs_forms) && !err; which++) {
+		const struct klp_rs_form *form = &klp_rs_forms[which];
 
-static struct attribute *klp_rs_patch_attrs[] = {
-	&klp_rs_file_enabled.attr, &klp_rs_file_transition.attr,  &klp_rs_file_force.attr,
-	&klp_rs_file_replace.attr, &klp_rs_file_stack_order.attr, NULL
-};
-ATTRIBUTE_GROUPS(klp_rs_patch);
-
-static struct attribute *klp_rs_object_attrs[] = { &klp_rs_file_patched.attr, NULL };
-ATTRIBUTE_GROUPS(klp_rs_object);
-
-static const struct kobj_type klp_rs_types[] = {
-	[KLP_RS_DIR_PATCH] = { klp_rs_dir_release, &klp_rs_file_ops, klp_rs_patch_groups },
-	[KLP_RS_DIR_OBJECT] = { klp_rs_dir_release, &klp_rs_file_ops, klp_rs_object_groups },
-	[KLP_RS_DIR_FUNC] = { klp_rs_dir_release, &klp_rs_file_ops },
-};
+		if (form->kind != kind)
+			continue;
+		sysfs_attr_init(&file->attr.attr);
+		file->attr.attr.name = form->name;
+		file->attr.attr.mode = form->mode;
+		file->attr.show = klp_rs_file_show;
+		file->attr.store = klp_rs_file_store;
+		file->owner = owner;
+		file->which = which;
+		err = sysfs_create_file(dir->kobj, &file->attr.attr);
+		file++;
+	}
+	return err;
+}
 
 struct klp_rs_dir *klp_rs_dir_add(struct klp_rs_dir *parent, unsigned int kind, const char *name, const void *owner)
 {
-	struct klp_rs_dir *dir;
+	struct klp_rs_dir *dir = kzalloc(struct_size(dir, files, klp_rs_count_files(kind)), GFP_KERNEL);
+	struct kobject *kobj = kzalloc(sizeof(*kobj), GFP_KERNEL);
 	int err;
 
-	if (kind >= ARRAY_SIZE(klp_rs_types))
-		return ERR_PTR(-EINVAL);
-	dir = kzalloc(sizeof(*dir), GFP_KERNEL);
-	if (!dir)
+	if (!dir || !kobj) {
+		kfree(kobj);
+		kfree(dir);
 		return ERR_PTR(-ENOMEM);
-	dir->owner = owner;
+	}
 	/* Uevents need a kset: only the patch itself is announced. */
 	if (kind == KLP_RS_DIR_PATCH)
-		dir->kobj.kset = klp_rs_kset;
-	atomic_inc(&klp_rs_dirs);
-	err = kobject_init_and_add(&dir->kobj, &klp_rs_types[kind], parent ? &parent->kobj : NULL, "%s", name);
+		kobj->kset = klp_rs_kset;
+	/* The type of all that kobject_create_and_add() makes (kernel/ksysfs.c): calls kobj_attribute's functions, frees @kobj. */
+	err = kobject_init_and_add(kobj, get_ktype(kernel_kobj), parent ? parent->kobj : NULL, "%s", name);
 	if (err) {
-		kobject_put(&dir->kobj);
+		kobject_put(kobj);
+		kfree(dir);
+		return ERR_PTR(err);
+	}
+	dir->kobj = kobj;
+	err = klp_rs_add_files(dir, kind, owner);
+	if (err) {
+		klp_rs_dir_remove(dir);
 		return ERR_PTR(err);
 	}
 	return dir;
@@ -112,8 +128,9 @@ struct klp_rs_dir *klp_rs_dir_add(struct klp_rs_dir *parent, unsigned int kind, 
 /* Not from inside one of its own files: it waits for them. */
 void klp_rs_dir_remove(struct klp_rs_dir *dir)
 {
-	kobject_del(&dir->kobj);
-	kobject_put(&dir->kobj);
+	kobject_del(dir->kobj);
+	kobject_put(dir->kobj);
+	kfree(dir);
 }
 
 void klp_rs_dir_event(struct klp_rs_dir *dir, unsigned int event)
@@ -121,12 +138,12 @@ void klp_rs_dir_event(struct klp_rs_dir *dir, unsigned int event)
 	static const enum kobject_action actions[] = { KOBJ_ADD, KOBJ_CHANGE, KOBJ_REMOVE };
 
 	if (event < ARRAY_SIZE(actions))
-		kobject_uevent(&dir->kobj, actions[event]);
+		kobject_uevent(dir->kobj, actions[event]);
 }
 
 void klp_rs_dir_changed(struct klp_rs_dir *dir, const char *attribute)
 {
-	sysfs_notify(&dir->kobj, NULL, attribute);
+	sysfs_notify(dir->kobj, NULL, attribute);
 }
 
 int klp_rs_sysfs_start(void)
@@ -146,5 +163,4 @@ void klp_rs_sysfs_stop(void)
 {
 	klp_rs_task_states_stop();
 	kset_unregister(klp_rs_kset);
-	wait_event(klp_rs_dirs_gone, !atomic_read(&klp_rs_dirs));
 }

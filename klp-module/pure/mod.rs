@@ -7,12 +7,14 @@
 use super::atomic;
 
 pub(crate) mod backoff;
+pub(crate) mod dead_cpu;
 pub(crate) mod func_stack;
 pub(crate) mod ip_table;
 pub(crate) mod phase;
 pub(crate) mod segments;
 pub(crate) mod stack_verdict;
 pub(crate) mod states;
+pub(crate) mod strays;
 pub(crate) mod symbol_search;
 pub(crate) mod symbol_text;
 pub(crate) mod tally;

@@ -7,8 +7,8 @@ use super::{
     task_set::{Full, TaskSet},
 };
 
-/// Each is twice as large as the one before, so all have 255 times the slots of the first: 256, or more than two for each task.
-/// At half use that is room for 32,000 tasks, or for 250 children of every task.
+/// Each has as many slots as all before it together, so all have 128 times those of the first: 256, or more than two for each
+/// task. At half use that is room for 16,000 tasks, or for 128 children of every task.
 pub(crate) const SEGMENTS: usize = 8;
 
 /// A view of one array, and how many of its slots are taken.
@@ -98,10 +98,11 @@ pub(crate) fn remove<'a>(segments: impl Iterator<Item = Segment<'a>>, task: usiz
     }
 }
 
-/// How many slots the next segment should have; none while there is one with room to spare.
-pub(crate) fn wanted<'a>(segments: impl Iterator<Item = Segment<'a>> + Clone) -> Option<usize> {
+/// How many slots the next segment should have; none while there is one with room to spare. As many as there are: when half of
+/// all are taken, four for each task that is there, or 32 bytes.
+pub(crate) fn wanted<'a>(mut segments: impl Iterator<Item = Segment<'a>> + Clone) -> Option<usize> {
     if !segments.clone().all(Segment::is_crowded) {
         return None;
     }
-    segments.last()?.set.slots().checked_mul(2)
+    segments.try_fold(0usize, |all, segment| all.checked_add(segment.set.slots()))
 }

@@ -112,6 +112,16 @@ if [ -e /modules/lp_vmlinux.ko ]; then
     check "  and ours is accepted" load cmdline_c
     until_ "  complete" 50 is $K/cmdline_c/transition 0
     check "  the kernel's is refused" sh -c 'rmmod lp_vmlinux; ! insmod /modules/lp_vmlinux.ko 2>/dev/null'
+    insmod /modules/bad_klp.ko case=named func=version_proc_show
+    until_ "  it has version_proc_show" 50 is /sys/kernel/livepatch/bad_klp/transition 0
+    patched=$(cat /proc/cmdline)
+    said=$(refusal /modules/bad.ko case=shared)
+    check "  a patch with both is refused (was: $said)" [ "${said#*usy}" != "$said" ]
+    check "    by name" logged "klp_rs: failed to register ftrace handler for function 'version_proc_show' (-16)"
+    check "    and what ours has stays in force" [ "$(cat /proc/cmdline)" = "$patched" -a "$patched" != "$original" ]
+    write 0 /sys/kernel/livepatch/bad_klp/enabled
+    until_ "  it lets go of that, too" 80 gone /sys/kernel/livepatch/bad_klp
+    check "  and unloads" unload bad_klp
     check "ftrace cannot be turned off under a patch" sh -c '! echo 0 >/proc/sys/kernel/ftrace_enabled 2>/dev/null'
     leaves cmdline_c
     if logged "no longer disables ftrace"; then

@@ -56,6 +56,11 @@ expect "Invalid parameters" "symbol position 7 for symbol 'cmdline_proc_show' in
 expect loaded "'bad': patching complete" "case=absent"
 expect loaded "enabling patch 'bad'" "case=named func=cmdline_proc_show sympos=1"
 
+# What a CPU that is off stays in. The kernel's own core does not ask.
+answer bad klp_rs "case=named func=native_play_dead" klp_rs
+check "a function of CPUs that are off is refused (was: $said)" [ "${said#*Invalid parameters}" != "$said" ]
+check "  by name" [ "$log" = "CPUs that are off may be in function 'native_play_dead': it cannot be patched" ]
+
 # A name that the kernel has more than once.
 several=$(awk '$2 ~ /[tT]/ && NF == 3 { n[$3]++ } END { print n["state_show"] }' /proc/kallsyms)
 echo "     state_show: $several"

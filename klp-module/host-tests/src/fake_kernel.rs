@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What kernel_api/once.rs and published.rs use of the kernel crate: a box and a shared pointer that can be turned into raw
-//! ones. Models nothing else. Invariant: a value that is dropped was dropped by its last owner, and says so if it can.
+//! ones, and C's types. Models nothing else. Invariant: a value that is dropped was dropped by its last owner, and says so if it can.
+
+pub(crate) mod ffi {
+    pub(crate) use std::ffi::c_void;
+}
 
 pub(crate) mod prelude {
     pub(crate) use std::boxed::Box as KBox;
@@ -15,6 +19,10 @@ pub(crate) mod sync {
     /// readers do look at values that are gone, and it is the model that should complain.
     #[cfg(not(miri))]
     pub(crate) struct Arc<T>(*const T);
+
+    // SAFETY: As the kernel's: whoever has it may read the value, and the last to have it drops it.
+    #[cfg(not(miri))]
+    unsafe impl<T: Send + Sync> Send for Arc<T> {}
 
     #[cfg(not(miri))]
     impl<T> Arc<T> {

@@ -11,8 +11,15 @@ pub(crate) mod once;
 pub(crate) mod published;
 
 mod ffi {
+    use kernel::ffi::c_void;
+
     pub(super) unsafe fn klp_rs_synchronize() {
         super::cpus::synchronize();
+    }
+
+    pub(super) unsafe fn klp_rs_stand(call: unsafe extern "C" fn(*mut c_void), cookie: *mut c_void) {
+        // SAFETY: What `call` asks for is its caller's matter, who passed both.
+        super::cpus::stand(|| unsafe { call(cookie) });
     }
 
     pub(super) unsafe fn klp_rs_reentry_begin() -> bool {

@@ -16,6 +16,7 @@ mod pure;
 mod abi;
 mod backoff;
 mod cpus;
+mod dead_cpu;
 mod fake_kernel;
 mod func_stack;
 mod kernel_api;
@@ -28,8 +29,9 @@ mod pointers;
 mod segments;
 mod stack_verdict;
 mod states;
+mod strays;
 mod symbol_search;
 mod symbol_text;
 mod task_set;
 
-use fake_kernel::{prelude, sync};
+use fake_kernel::{ffi, prelude, sync};

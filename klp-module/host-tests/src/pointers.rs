@@ -56,6 +56,22 @@ fn what_is_read_with_preemption_off_is_not_dropped_meanwhile() {
 }
 
 #[test]
+fn what_is_refused_is_dropped_and_what_was_there_stays() {
+    let count = AtomicUsize::new(0);
+    let published = Published::new();
+    let value =
+        |published: &Published<Counted<'_>>| with_preemption_off(0, |proof| published.read(proof).map(|it| it.1));
+    published.replace(Some(Arc::new(Counted::new(&count, 1))));
+    assert!(!published.replace_unless(Some(Arc::new(Counted::new(&count, 2))), &|| true));
+    assert!(!published.replace_unless(None, &|| true));
+    assert_eq!((count.load(Ordering::Relaxed), value(&published)), (1, Some(1)));
+    assert!(published.replace_unless(Some(Arc::new(Counted::new(&count, 3))), &|| false));
+    assert_eq!((count.load(Ordering::Relaxed), value(&published)), (1, Some(3)));
+    assert!(published.replace_unless(None, &|| false));
+    assert_eq!((count.load(Ordering::Relaxed), value(&published)), (0, None));
+}
+
+#[test]
 fn a_value_is_set_once_and_dropped_once_and_so_is_the_one_that_came_late() {
     let count = AtomicUsize::new(0);
     let once = Once::new();

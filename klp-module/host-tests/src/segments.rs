@@ -69,6 +69,11 @@ impl Growing {
         slots.map(|slots| self.add(slots)).is_some()
     }
 
+    /// All slots.
+    fn slots(&self) -> usize {
+        self.segments.iter().map(|(slots, _)| slots.len()).sum()
+    }
+
     /// Slots in which a task is.
     fn taken(&self) -> usize {
         let slots = self.segments.iter().flat_map(|(slots, _)| slots);
@@ -110,8 +115,7 @@ proptest! {
     fn no_room_is_said_only_when_there_is_none(tasks in prop::collection::vec(0..100_000usize, 65..MOST), segments in 1..4usize) {
         let mut set = Growing::new();
         while set.segments.len() < segments {
-            let last = set.segments[set.segments.len() - 1].0.len();
-            set.add(2 * last);
+            set.add(set.slots());
         }
         for &task in &tasks {
             if set.insert(task).is_ok() {
@@ -155,7 +159,7 @@ fn a_crowded_segment_asks_for_another_once() {
     assert!(!set.grow());
     assert!((FIRST / 2 - 1..2 * FIRST).all(|task| asked(&mut set, task) == 1));
     assert!(set.grow());
-    assert_eq!(set.segments[1].0.len(), 2 * FIRST);
+    assert_eq!(set.segments[1].0.len(), FIRST);
     assert!(!set.grow());
 }
 
@@ -165,12 +169,31 @@ fn a_segment_that_its_tasks_have_left_is_used_again_before_another_is_added() {
     let add = |set: &mut Growing, tasks: std::ops::Range<usize>| tasks.for_each(|task| set.insert(task).unwrap());
     add(&mut set, 0..FIRST / 2);
     assert!(set.grow());
-    add(&mut set, FIRST / 2..3 * FIRST / 2);
+    add(&mut set, FIRST / 2..FIRST);
+    assert_eq!(set.asked, 2);
     (0..FIRST / 2).for_each(|task| set.remove(task));
     assert!(!set.grow());
-    add(&mut set, 2 * FIRST..5 * FIRST / 2);
-    assert_eq!((set.asked, set.segments.len(), set.taken()), (3, 2, 3 * FIRST / 2));
+    add(&mut set, FIRST..3 * FIRST / 2);
+    assert_eq!((set.asked, set.segments.len(), set.taken()), (3, 2, FIRST));
     assert!(set.grow());
+}
+
+/// Forks that all fit, with a look at the right time after each that asks.
+#[test]
+fn a_set_that_grows_has_at_most_32_bytes_for_a_task() {
+    let mut set = Growing::new();
+    let most = if cfg!(miri) { 5 } else { SEGMENTS };
+    for task in 0.. {
+        set.insert(task).unwrap();
+        if set.grow() {
+            let bytes = set.slots() * size_of::<usize>();
+            assert!(bytes <= 32 * (task + 1), "{bytes} bytes for {} tasks", task + 1);
+        }
+        if set.segments.len() == most {
+            break;
+        }
+    }
+    assert_eq!(set.slots(), FIRST << (most - 1));
 }
 
 /// A transition may last for days, and tasks fork and end all the while.

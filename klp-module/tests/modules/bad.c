@@ -72,6 +72,8 @@ static int __init bad_init(void)
 	} else if (!strcmp(which, "samefunc")) {
 		funcs[1] = funcs[0];
 		funcs[1].old_sympos = 1;
+	} else if (!strcmp(which, "shared")) {
+		funcs[1] = (struct klp_func){ .old_name = "version_proc_show", .new_func = replacement };
 	} else if (!strcmp(which, "sameobject")) {
 		objs[1] = objs[0];
 	} else if (!strcmp(which, "null")) {

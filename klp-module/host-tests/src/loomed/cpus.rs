@@ -14,6 +14,12 @@ pub(crate) fn preempt_off(cpu: usize) -> MutexGuard<'static, ()> {
     CPUS[cpu].lock().unwrap()
 }
 
+/// As `klp_rs_stand()`: calls while preemption is on everywhere.
+pub(crate) fn stand(call: impl FnOnce()) {
+    let _standing = (!lacks(Weak::Wait)).then(|| [preempt_off(0), preempt_off(1)]);
+    call();
+}
+
 /// As `klp_rs_synchronize()`.
 pub(crate) fn synchronize() {
     if !lacks(Weak::Wait) {

@@ -14,6 +14,7 @@ mod pointers;
 #[allow(dead_code, reason = "only what uses atomics is modelled")]
 mod pure;
 mod segments;
+mod strays;
 mod tally;
 mod task_set;
 mod task_states;

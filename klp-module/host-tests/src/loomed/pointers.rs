@@ -38,7 +38,7 @@ impl Drop for Watched {
     }
 }
 
-fn replaced() {
+fn replaced(replace: fn(&Published<Watched>, kernel::sync::Arc<Watched>)) {
     let published = Arc::new(Published::new());
     published.replace(Some(kernel::sync::Arc::new(Watched::new(1))));
     let readers = [0, 1].map(|cpu| {
@@ -49,34 +49,49 @@ fn replaced() {
             }
         })
     });
-    published.replace(Some(kernel::sync::Arc::new(Watched::new(2))));
+    replace(&published, kernel::sync::Arc::new(Watched::new(2)));
     for reader in readers {
         reader.join().unwrap();
     }
     published.replace(None);
 }
 
+fn waited() {
+    replaced(|published, value| published.replace(Some(value)));
+}
+
+fn stood() {
+    replaced(|published, value| assert!(published.replace_unless(Some(value), &|| false)));
+}
+
 #[test]
 fn a_published_table_is_whole_when_it_is_read_and_gone_when_nobody_reads_it() {
-    always(replaced);
+    always(waited);
+    always(stood);
 }
 
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn a_published_table_is_read_before_it_is_made_without_release() {
-    weakly(Weak::Release, replaced);
+    weakly(Weak::Release, waited);
 }
 
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn a_published_table_is_read_before_it_is_made_without_acquire() {
-    weakly(Weak::Acquire, replaced);
+    weakly(Weak::Acquire, waited);
 }
 
 #[test]
 #[should_panic(expected = "Causality violation")]
 fn a_published_table_is_dropped_under_its_readers_without_the_wait_on_every_cpu() {
-    weakly(Weak::Wait, replaced);
+    weakly(Weak::Wait, waited);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_published_table_is_dropped_under_its_readers_when_the_machine_does_not_stand() {
+    weakly(Weak::Wait, stood);
 }
 
 /// Two replace at once, without the core's lock: each drops what the other made.
