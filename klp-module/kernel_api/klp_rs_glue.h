@@ -123,4 +123,13 @@ struct module *klp_rs_module_find(const char *name);
 /* shadow.c */
 void klp_rs_shadow_stop(void);
 
+/* ways.c, in a core made WITHOUT=ways only: the ways to move that a test has turned off. All are on everywhere else. */
+#ifdef KLP_RS_WITHOUT_WAYS
+extern bool klp_rs_without_sleep, klp_rs_without_exit, klp_rs_without_schedule, klp_rs_without_interrupt;
+extern bool klp_rs_without_sweep, klp_rs_without_idle, klp_rs_without_reentry, klp_rs_without_kick;
+#define klp_rs_way(name) (!READ_ONCE(klp_rs_without_##name))
+#else
+#define klp_rs_way(name) true
+#endif
+
 #endif

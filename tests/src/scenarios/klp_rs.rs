@@ -22,6 +22,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "klp_rs: a sleeper that nobody wakes is kicked and restarts patched",
         signal,
     ),
+    Scenario::anchor(
+        "klp_rs: a task moves that can move in one way only, whichever it is",
+        ways,
+    )
+    .within_secs(120),
     Scenario::anchor("klp_rs: processors go and come while patches do", hotplug).within_secs(180),
     Scenario::anchor(
         "klp_rs: no call sees two versions in a storm of callers and patches",
@@ -69,6 +74,15 @@ pub(super) const WITHOUT_A_RULE: &[Scenario] = &[
         without_haste,
     )
     .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: each way to move is needed: without it there is a task that does not",
+        without_ways,
+    )
+    .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: while transform_rs is in transition, objects are made in both versions",
+        transform,
+    ),
 ];
 
 /// With `klp_rs` as it is on a kernel without reliable stacks; its patches stay.
@@ -168,6 +182,18 @@ fn compat(guest: &Guest) -> Result<()> {
 
 fn selftests(guest: &Guest) -> Result<()> {
     script(guest, &["selftests"])
+}
+
+fn ways(guest: &Guest) -> Result<()> {
+    script(guest, &["ways"])
+}
+
+fn without_ways(guest: &Guest) -> Result<()> {
+    script(guest, &["ways", "without_ways"])
+}
+
+fn transform(guest: &Guest) -> Result<()> {
+    script(guest, &["transform"])
 }
 
 fn without_window(guest: &Guest) -> Result<()> {
