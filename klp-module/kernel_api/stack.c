@@ -140,6 +140,16 @@ void klp_rs_each_cpu(klp_rs_pinned_fn still, klp_rs_pinned_fn off, void *cookie)
 }
 
 /*
+ * Has idle CPUs go through schedule(), as kernel/livepatch/transition.c:klp_try_complete_transition does: whose idle task is
+ * inside of what may not be on its stack may be so whenever it is interrupted, and until it is woken.
+ */
+void klp_rs_wake_idle(void)
+{
+	if (klp_rs_way(wake))
+		wake_up_all_idle_cpus();
+}
+
+/*
  * Every thread but the idle ones. A task forked during the walk is added behind its parent (kernel/fork.c:copy_process adds
  * at the tail of both lists), so the walk that saw the parent sees the child as well, or the parent forked after it was seen.
  */

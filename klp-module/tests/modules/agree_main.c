@@ -52,7 +52,7 @@ static atomic64_t by[AGREE_KINDS][ARRAY_SIZE(agree.versions)];
 
 int agree_call_as(enum agree_who who)
 {
-	int version = agree.caller(&agree, who < AGREE_INTERRUPTS);
+	int version = agree.caller(&agree, who < AGREE_INTERRUPTS || who == AGREE_IDLE);
 
 	atomic64_inc(&by[who][version]);
 	return version;

@@ -55,9 +55,10 @@ static void timer_start(void *unused)
 
 static int idle_run(struct cpuidle_device *device, struct cpuidle_driver *driver, int state)
 {
-	if (!rcu_is_watching())
+	if (rcu_is_watching())
+		arch_cpu_idle();
+	else
 		agree_call_as(AGREE_IDLE);
-	arch_cpu_idle();
 	return state;
 }
 

@@ -27,6 +27,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ways,
     )
     .within_secs(120),
+    Scenario::anchor("klp_rs: idle tasks inside a patched function are woken, and move", idle).within_secs(120),
     Scenario::anchor("klp_rs: processors go and come while patches do", hotplug).within_secs(180),
     Scenario::anchor(
         "klp_rs: no call sees two versions in a storm of callers and patches",
@@ -79,6 +80,11 @@ pub(super) const WITHOUT_A_RULE: &[Scenario] = &[
         without_ways,
     )
     .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: idle tasks inside a patched function stay there for long unless they are woken",
+        without_wake,
+    )
+    .within_secs(120),
     Scenario::anchor(
         "klp_rs: while transform_rs is in transition, objects are made in both versions",
         transform,
@@ -186,6 +192,14 @@ fn selftests(guest: &Guest) -> Result<()> {
 
 fn ways(guest: &Guest) -> Result<()> {
     script(guest, &["ways"])
+}
+
+fn idle(guest: &Guest) -> Result<()> {
+    script(guest, &["idle"])
+}
+
+fn without_wake(guest: &Guest) -> Result<()> {
+    script(guest, &["idle", "without_ways"])
 }
 
 fn without_ways(guest: &Guest) -> Result<()> {
