@@ -144,8 +144,7 @@ fn by_state(proof: PreemptOff<'_>, table: &Table, entry: &Entry, task: Still<'_>
 #[inline(never)]
 fn by_search(proof: PreemptOff<'_>, table: &Table, tasks: &Tasks, entry: &Entry, task: Still<'_>) -> usize {
     let patched = tasks.is_patched(task.key());
-    let stays = patched == tasks.target_patched() || !task.never_leaves_kernel();
-    if stays || cfg!(klp_rs_without = "reentry") {
+    if patched == tasks.target_patched() || !task.never_leaves_kernel() {
         return entry.way(patched);
     }
     reenter(proof, table, tasks, entry.ip, &task);

@@ -232,6 +232,10 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
         }
         OnCpu::Still(_) | OnCpu::Off(_) => {}
     });
+    if left != 0 {
+        // Where they move by themselves.
+        task::wake_idle();
+    }
     motion.looks = motion.looks.saturating_add(1);
     if motion.looks > LOOKS_BEFORE_SWEEP && motion.unreached > 0 {
         task::sweep(|task| {

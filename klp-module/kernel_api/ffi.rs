@@ -131,6 +131,7 @@ unsafe extern "C" {
     pub(super) fn klp_rs_stacks_are_reliable() -> bool;
     pub(super) fn klp_rs_with_blocked(task: *mut task_struct, pinned: TaskFn, cookie: *mut c_void) -> bool;
     pub(super) fn klp_rs_each_cpu(still: TaskFn, off: TaskFn, cookie: *mut c_void);
+    pub(super) fn klp_rs_wake_idle();
     pub(super) fn klp_rs_each_task(seen: TaskFn, cookie: *mut c_void);
     pub(super) fn klp_rs_sweep(still: TaskFn, cookie: *mut c_void) -> c_int;
     pub(super) fn klp_rs_task_count() -> c_uint;

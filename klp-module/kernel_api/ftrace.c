@@ -31,7 +31,7 @@ static DEFINE_PER_CPU(bool, klp_rs_reentry);
 /* May the stack be walked from here? Interrupts that come meanwhile find it taken; an NMI must not try. */
 bool klp_rs_reentry_begin(void)
 {
-	if (in_nmi() || __this_cpu_read(klp_rs_reentry))
+	if (in_nmi() || !klp_rs_way(reentry) || __this_cpu_read(klp_rs_reentry))
 		return false;
 	__this_cpu_write(klp_rs_reentry, true);
 	return true;

@@ -14,6 +14,8 @@
 /* Return to user space: include/trace/events/syscalls.h:sys_exit. */
 static void klp_rs_sys_exit(void *data, struct pt_regs *regs, long ret)
 {
+	if (!klp_rs_way(exit))
+		return;
 	preempt_disable_notrace();
 	klp_rs_at_safe_point(current);
 	preempt_enable_notrace();
@@ -22,6 +24,8 @@ static void klp_rs_sys_exit(void *data, struct pt_regs *regs, long ret)
 /* At the start of schedule(), before its locks: kernel/sched/core.c:__schedule. */
 static void klp_rs_sched_entry(void *data, bool preempt)
 {
+	if (!klp_rs_way(schedule))
+		return;
 	preempt_disable_notrace();
 	klp_rs_at_safe_point(current);
 	preempt_enable_notrace();

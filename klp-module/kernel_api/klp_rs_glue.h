@@ -57,6 +57,7 @@ int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *coo
 bool klp_rs_stacks_are_reliable(void);
 bool klp_rs_with_blocked(struct task_struct *task, klp_rs_pinned_fn pinned, void *cookie);
 void klp_rs_each_cpu(klp_rs_pinned_fn still, klp_rs_pinned_fn off, void *cookie);
+void klp_rs_wake_idle(void);
 void klp_rs_each_task(klp_rs_pinned_fn seen, void *cookie);
 int klp_rs_sweep(klp_rs_pinned_fn still, void *cookie);
 unsigned int klp_rs_task_count(void);
@@ -125,5 +126,14 @@ struct module *klp_rs_module_find(const char *name);
 
 /* shadow.c */
 void klp_rs_shadow_stop(void);
+
+/* ways.c, in a core made WITHOUT=ways only: the ways to move that a test has turned off. All are on everywhere else. */
+#ifdef KLP_RS_WITHOUT_WAYS
+extern bool klp_rs_without_sleep, klp_rs_without_exit, klp_rs_without_schedule, klp_rs_without_interrupt;
+extern bool klp_rs_without_sweep, klp_rs_without_idle, klp_rs_without_wake, klp_rs_without_reentry, klp_rs_without_kick;
+#define klp_rs_way(name) (!READ_ONCE(klp_rs_without_##name))
+#else
+#define klp_rs_way(name) true
+#endif
 
 #endif

@@ -34,6 +34,8 @@ int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *coo
 {
 	struct unwind_state state;
 
+	if (!task->pid && task != current && !klp_rs_way(idle))
+		return -EINVAL;
 	for (unwind_start(&state, task, NULL, NULL); !unwind_done(&state) && !unwind_error(&state);
 	     unwind_next_frame(&state)) {
 		struct pt_regs *regs = unwind_get_entry_regs(&state, NULL);
@@ -74,6 +76,8 @@ bool klp_rs_with_blocked(struct task_struct *task, klp_rs_pinned_fn pinned, void
 	unsigned long flags;
 	unsigned int state;
 
+	if (!klp_rs_way(sleep))
+		return false;
 	raw_spin_lock_irqsave(&task->pi_lock, flags);
 	state = READ_ONCE(task->__state);
 	if (state == TASK_RUNNING || state == TASK_WAKING)
@@ -107,7 +111,8 @@ static void klp_rs_still_here(void *data)
 	struct klp_rs_still *still = data;
 	struct task_struct *idle = klp_rs_idle_task(smp_processor_id());
 
-	still->call(still->cookie, current);
+	if (is_idle_task(current) || klp_rs_way(interrupt))
+		still->call(still->cookie, current);
 	if (idle && idle != current)
 		still->call(still->cookie, idle);
 }
@@ -132,6 +137,16 @@ void klp_rs_each_cpu(klp_rs_pinned_fn still, klp_rs_pinned_fn off, void *cookie)
 			off(cookie, idle);
 	}
 	cpus_read_unlock();
+}
+
+/*
+ * Has idle CPUs go through schedule(), as kernel/livepatch/transition.c:klp_try_complete_transition does: whose idle task is
+ * inside of what may not be on its stack may be so whenever it is interrupted, and until it is woken.
+ */
+void klp_rs_wake_idle(void)
+{
+	if (klp_rs_way(wake))
+		wake_up_all_idle_cpus();
 }
 
 /*
@@ -167,6 +182,8 @@ int klp_rs_sweep(klp_rs_pinned_fn still, void *cookie)
 {
 	struct klp_rs_still request = { still, cookie };
 
+	if (!klp_rs_way(sweep))
+		return 0;
 	return stop_machine(klp_rs_sweep_stopped, &request, NULL);
 }
 
@@ -202,6 +219,8 @@ void klp_rs_fake_signal(struct task_struct *task)
 {
 	wait_queue_entry_t entry = { .private = task };
 
+	if (!klp_rs_way(kick))
+		return;
 	if (!(task->flags & PF_KTHREAD) && test_and_set_tsk_thread_flag(task, TIF_NOTIFY_SIGNAL))
 		return;
 	if (!default_wake_function(&entry, TASK_INTERRUPTIBLE, 0, NULL) && !(task->flags & PF_KTHREAD))

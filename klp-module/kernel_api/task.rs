@@ -181,6 +181,12 @@ pub(crate) fn each_on_cpu<F: FnMut(OnCpu<'_>) + Send>(mut met: F) {
     unsafe { ffi::klp_rs_each_cpu(still::<F>, off::<F>, (&raw mut met).cast()) };
 }
 
+/// Has the idle tasks of idle CPUs leave what they are in, and call schedule().
+pub(crate) fn wake_idle() {
+    // SAFETY: Process context, without scheduler locks.
+    unsafe { ffi::klp_rs_wake_idle() };
+}
+
 /// Every thread that does not run, while the whole machine stands. Sleeps.
 pub(crate) fn sweep<F: FnMut(Still<'_>) + Send>(mut still: F) {
     // SAFETY: In stop_machine() only stoppers run. Its error (no CPU to run on) leaves nothing called, and is not one here.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# CPUs go and come while patches do.
+# CPUs go and come while patches do, and idle ones call what is patched while RCU is not watching them.
 
 load klp_rs
-load agree "kthreads=2 interrupts=1"
+load agree "kthreads=2 interrupts=1 nmis=1 idle=1"
 cpu=/sys/devices/system/cpu/cpu1/online
 (while [ ! -e "$T/stop" ]; do
     echo 0 >$cpu
@@ -44,6 +44,9 @@ until_ "  until those who kept it are gone" 50 is $K/agree_turn/transition 0
 leaves agree_turn
 sed 's/^/     /' /proc/agree/count
 check "no call saw two versions" [ "$(value mixed)" = 0 ]
+for who in kthreads interrupts nmis idle; do
+    check "both versions were called by $who" [ "$(value v1 $who)" -gt 20 -a "$(value v2 $who)" -gt 20 ]
+done
 check "the processor is back" is $cpu 1
 check "agree unloads" rmmod agree
 check "klp_rs unloads" rmmod klp_rs

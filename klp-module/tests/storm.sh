@@ -7,7 +7,7 @@
 
 seconds=${1:-40}
 load klp_rs
-check "the target loads" load agree "kthreads=2 interrupts=1"
+check "the target loads" load agree "kthreads=2 interrupts=1 nmis=1"
 storm "$seconds" >"$T/storm" 2>&1 &
 storm=$!
 cpu=/sys/devices/system/cpu/cpu1/online
@@ -107,7 +107,7 @@ plugged=$(wc -l <"$T/plugged")
 echo "     cycles $cycles, reversals $reversed, stacked $stacked, replaced $replaced, slowest ${slowest} ms, late $late, plugged $plugged"
 check "no call saw two versions" [ "$(value mixed)" = 0 ]
 check "at least ${LEAST:-100000} calls" [ "$(value calls)" -ge "${LEAST:-100000}" ]
-for who in tasks kthreads io_workers faults interrupts; do
+for who in tasks kthreads io_workers faults interrupts nmis; do
     check "both versions were called by $who" [ "$(value v1 $who)" -gt 20 -a "$(value v2 $who)" -gt 20 ]
 done
 check "transitions turned round" [ "$reversed" -gt 0 ]

@@ -6,7 +6,8 @@
 # Compiles klp_rs with its samples and test modules, and the live patches of tests/modules for klp_rs, for the newest stock
 # kernel of a series, in the build root, and prints the directory that holds them, with the programs of its tests and, in
 # selftests, the scripts of the kernel's own livepatch selftests. without_unwinder.ko is klp_rs as it is on a kernel without
-# reliable stacks; without_window.ko, without_fork.ko and without_haste.ko lack a rule, for tests of the tests.
+# reliable stacks; without_window.ko, without_fork.ko and without_haste.ko lack a rule, for tests of the tests, and
+# without_ways.ko has parameters that turn the ways off in which tasks move.
 set -eu
 . "$(dirname -- "$0")/lib.sh"
 
@@ -54,7 +55,7 @@ if [ ! -e "$cache/$entry" ]; then
                 make_modules -C "$workplace" KDIR="$tree" WITHOUT="$1" &&
                     inside "$root" mv "$workplace/klp_rs.ko" "$workplace/without_$1.ko"
             }
-            make_without unwinder && make_without window && make_without fork && make_without haste &&
+            make_without unwinder && make_without window && make_without fork && make_without haste && make_without ways &&
                 make_modules -C "$workplace" KDIR="$tree" SAMPLES=y TESTS=y &&
                 make_modules -C "$tree" M="$workplace/patches" KLP_RS="$workplace" \
                     KBUILD_EXTRA_SYMBOLS="$workplace/Module.symvers" &&

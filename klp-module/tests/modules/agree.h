@@ -5,12 +5,14 @@
  *
  * agree_caller() asks agree_callee() twice, with @pause with something in between that gives tasks every chance to move:
  * if they could move while inside, or if one of the two were replaced without the other, the answers would differ.
- * Without @pause most of the time goes by on the way into the two functions.
+ * Without @pause most of the time goes by on the way into the two functions. An idle task, whose interrupts are off, is idle in
+ * between.
  */
 #ifndef AGREE_H
 #define AGREE_H
 
 #include <linux/atomic.h>
+#include <linux/cpu.h>
 #include <linux/delay.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
@@ -37,6 +39,10 @@ static __always_inline int agree_check(struct agree *agree, bool pause, int vers
 	int before = agree->callee(agree);
 	int after;
 
+	if (pause && is_idle_task(current)) {
+		arch_cpu_idle();
+		pause = false;
+	}
 	switch (pause ? atomic64_inc_return(&agree->pauses) % 16 : 1) {
 	case 0:
 		usleep_range(50, 300);

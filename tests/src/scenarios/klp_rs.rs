@@ -22,6 +22,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "klp_rs: a sleeper that nobody wakes is kicked and restarts patched",
         signal,
     ),
+    Scenario::anchor(
+        "klp_rs: a task moves that can move in one way only, whichever it is",
+        ways,
+    )
+    .within_secs(120),
+    Scenario::anchor("klp_rs: idle tasks inside a patched function are woken, and move", idle).within_secs(120),
     Scenario::anchor("klp_rs: processors go and come while patches do", hotplug).within_secs(180),
     Scenario::anchor(
         "klp_rs: no call sees two versions in a storm of callers and patches",
@@ -69,6 +75,20 @@ pub(super) const WITHOUT_A_RULE: &[Scenario] = &[
         without_haste,
     )
     .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: each way to move is needed: without it there is a task that does not",
+        without_ways,
+    )
+    .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: idle tasks inside a patched function stay there for long unless they are woken",
+        without_wake,
+    )
+    .within_secs(120),
+    Scenario::anchor(
+        "klp_rs: while transform_rs is in transition, objects are made in both versions",
+        transform,
+    ),
 ];
 
 /// With `klp_rs` as it is on a kernel without reliable stacks; its patches stay.
@@ -168,6 +188,26 @@ fn compat(guest: &Guest) -> Result<()> {
 
 fn selftests(guest: &Guest) -> Result<()> {
     script(guest, &["selftests"])
+}
+
+fn ways(guest: &Guest) -> Result<()> {
+    script(guest, &["ways"])
+}
+
+fn idle(guest: &Guest) -> Result<()> {
+    script(guest, &["idle"])
+}
+
+fn without_wake(guest: &Guest) -> Result<()> {
+    script(guest, &["idle", "without_ways"])
+}
+
+fn without_ways(guest: &Guest) -> Result<()> {
+    script(guest, &["ways", "without_ways"])
+}
+
+fn transform(guest: &Guest) -> Result<()> {
+    script(guest, &["transform"])
 }
 
 fn without_window(guest: &Guest) -> Result<()> {

@@ -9,10 +9,9 @@
  *   /proc/agree/map     mapped and touched: the page fault calls agree_caller(), wherever that comes from
  *   /proc/agree/count   read: calls, mixed versions, calls of each version; then, by who called, calls of each version
  *
- * With the parameter kthreads=N that many kernel threads call agree_caller() too, and with interrupts=1 a timer, in whatever
- * task it interrupts.
+ * With the parameter kthreads=N that many kernel threads call agree_caller() too; interrupts=1, nmis=1 and idle=1 are told in
+ * agree_odd.c.
  */
-#include <linux/hrtimer.h>
 #include <linux/kernel.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -22,15 +21,12 @@
 #include <linux/uaccess.h>
 
 #include "agree.h"
+#include "agree_who.h"
 
 static unsigned int kthreads;
 module_param(kthreads, uint, 0444);
 
-static bool interrupts;
-module_param(interrupts, bool, 0444);
-
 static struct task_struct *threads[16];
-static DEFINE_PER_CPU(struct hrtimer, timers);
 
 __attribute__((noipa)) int agree_callee(struct agree *agree)
 {
@@ -50,13 +46,13 @@ __attribute__((noipa)) int agree_hold(struct agree *agree)
 static struct agree agree = { .caller = agree_caller, .callee = agree_callee };
 
 /* Everybody but the bursts, which have no time for it. */
-enum who { TASKS, KTHREADS, IO_WORKERS, FAULTS, INTERRUPTS, KINDS };
-static const char *const names[KINDS] = { "tasks", "kthreads", "io_workers", "faults", "interrupts" };
-static atomic64_t by[KINDS][ARRAY_SIZE(agree.versions)];
+static const char *const names[] = { "tasks", "kthreads", "io_workers", "faults", "interrupts", "nmis", "idle" };
+static_assert(ARRAY_SIZE(names) == AGREE_KINDS);
+static atomic64_t by[AGREE_KINDS][ARRAY_SIZE(agree.versions)];
 
-static int call_as(enum who who)
+int agree_call_as(enum agree_who who)
 {
-	int version = agree.caller(&agree, who != INTERRUPTS);
+	int version = agree.caller(&agree, who < AGREE_INTERRUPTS || who == AGREE_IDLE);
 
 	atomic64_inc(&by[who][version]);
 	return version;
@@ -64,7 +60,7 @@ static int call_as(enum who who)
 
 static ssize_t call_read(struct file *file, char __user *buffer, size_t size, loff_t *position)
 {
-	char version = '0' + call_as(current->flags & PF_IO_WORKER ? IO_WORKERS : TASKS);
+	char version = '0' + agree_call_as(current->flags & PF_IO_WORKER ? AGREE_IO_WORKERS : AGREE_TASKS);
 
 	if (!size)
 		return 0;
@@ -103,7 +99,7 @@ static vm_fault_t map_fault(struct vm_fault *fault)
 
 	/* Several, because a child is made more slowly than it calls. */
 	for (i = 0; i < 4; i++)
-		call_as(FAULTS);
+		agree_call_as(AGREE_FAULTS);
 	fault->page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	return fault->page ? 0 : VM_FAULT_OOM;
 }
@@ -123,7 +119,7 @@ static int count_show(struct seq_file *out, void *unused)
 	seq_printf(out, "calls %lld mixed %lld v1 %lld v2 %lld v3 %lld\n", atomic64_read(&agree.calls),
 		   atomic64_read(&agree.mixed), atomic64_read(&agree.versions[1]), atomic64_read(&agree.versions[2]),
 		   atomic64_read(&agree.versions[3]));
-	for (who = 0; who < KINDS; who++)
+	for (who = 0; who < AGREE_KINDS; who++)
 		seq_printf(out, "%s v1 %lld v2 %lld v3 %lld\n", names[who], atomic64_read(&by[who][1]),
 			   atomic64_read(&by[who][2]), atomic64_read(&by[who][3]));
 	return 0;
@@ -138,31 +134,23 @@ static const struct proc_ops gate_ops = { .proc_write = gate_write };
 static int thread_run(void *unused)
 {
 	while (!kthread_should_stop()) {
-		call_as(KTHREADS);
+		agree_call_as(AGREE_KTHREADS);
 		cond_resched();
 	}
 	return 0;
 }
 
-/* One begins on each processor, busy or idle. */
-static enum hrtimer_restart timer_run(struct hrtimer *timer)
-{
-	call_as(INTERRUPTS);
-	hrtimer_forward_now(timer, us_to_ktime(700));
-	return HRTIMER_RESTART;
-}
-
-static void timer_start(void *unused)
-{
-	hrtimer_start(this_cpu_ptr(&timers), us_to_ktime(700), HRTIMER_MODE_REL_PINNED_HARD);
-}
-
 static int __init agree_init(void)
 {
-	struct proc_dir_entry *dir = proc_mkdir("agree", NULL);
+	struct proc_dir_entry *dir;
 	unsigned int i;
+	int err;
 
 	init_waitqueue_head(&agree.gate);
+	err = agree_odd_start();
+	if (err)
+		return err;
+	dir = proc_mkdir("agree", NULL);
 	proc_create("call", 0444, dir, &call_ops);
 	proc_create("burst", 0444, dir, &burst_ops);
 	proc_create("hold", 0444, dir, &hold_ops);
@@ -174,10 +162,6 @@ static int __init agree_init(void)
 
 		threads[i] = IS_ERR(thread) ? NULL : thread;
 	}
-	for_each_possible_cpu(i)
-		hrtimer_setup(per_cpu_ptr(&timers, i), timer_run, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
-	if (interrupts)
-		on_each_cpu(timer_start, NULL, true);
 	/* A module that is patched as it loads is patched for its init already. */
 	pr_info("agree: version %d in init\n", agree.caller(&agree, true));
 	return 0;
@@ -188,8 +172,7 @@ static void __exit agree_exit(void)
 	unsigned int i;
 
 	remove_proc_subtree("agree", NULL);
-	for_each_possible_cpu(i)
-		hrtimer_cancel(per_cpu_ptr(&timers, i));
+	agree_odd_stop();
 	for (i = 0; i < ARRAY_SIZE(threads); i++)
 		if (threads[i])
 			kthread_stop(threads[i]);

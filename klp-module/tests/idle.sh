@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# idle.sh [without_ways]
+#
+# Idle tasks that are inside a patched function whenever somebody looks: their processor is halted there, and RCU is not
+# watching. They are woken, and move on their way out: after a few looks. With the core made WITHOUT=ways they are not woken,
+# and nothing else does it: then some transition takes many.
+
+core=${1:-klp_rs}
+tracing=/sys/kernel/tracing
+few=8
+
+load "$core"
+load agree idle=1
+echo 1 >$tracing/events/klp_rs/klp_rs_transition/enable
+# The other processor has nothing to do, but what is its own.
+everybody() {
+    for process in /proc/[0-9]*; do taskset -a -p -c "$1" "${process#/proc/}" >/dev/null 2>&1; done
+    write "$2" /sys/devices/virtual/workqueue/cpumask
+}
+workers=$(cat /sys/devices/virtual/workqueue/cpumask)
+everybody 0 1
+[ "$core" = klp_rs ] || write Y /sys/module/klp_rs/parameters/without_wake
+
+late=0
+most=0
+# settles COMMAND...: the command succeeds, within twenty seconds; notes how many looks at the tasks that took.
+settles() {
+    begun=$(now)
+    until "$@" || [ $(($(now) - begun)) -gt 20000 ]; do usleep 5000; done
+    "$@" || late=$((late + 1))
+    looks=$(grep -c 'round ended' $tracing/trace)
+    [ "$looks" -le $most ] || most=$looks
+}
+entered() { [ "$(value v2 idle)" -gt "$entered" ]; }
+cycles=0
+while [ $cycles -lt 5 ] && [ $most -le $few ]; do
+    cycles=$((cycles + 1))
+    echo >$tracing/trace
+    entered=$(value v2 idle)
+    load agree_v2
+    settles is $K/agree_v2/transition 0
+    until_ "idle tasks are in it" 50 entered
+    echo >$tracing/trace
+    write 0 $K/agree_v2/enabled
+    settles gone $K/agree_v2
+    check "agree_v2 unloads" unload agree_v2
+done
+echo "     cycles $cycles, most looks $most, late $late"
+grep idle /proc/agree/count | sed 's/^/     /'
+if [ "$core" = klp_rs ]; then
+    check "$cycles transitions there and back take at most $few looks (was: $most)" [ $most -le $few ]
+    check "  and none is late" [ $late = 0 ]
+    check "both versions were called by idle" [ "$(value v1 idle)" -gt 20 -a "$(value v2 idle)" -gt 20 ]
+else
+    check "some transition takes more than $few looks" [ $most -gt $few ]
+fi
+everybody 0-1 "$workers"
+check "no call saw two versions" [ "$(value mixed)" = 0 ]
+check "agree unloads" rmmod agree
+echo 0 >$tracing/events/klp_rs/klp_rs_transition/enable
+until_ "klp_rs unloads" 50 rmmod klp_rs
