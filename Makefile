@@ -21,7 +21,7 @@ help:
 	@echo "make demo                      see a stuck transition found, explained, nudged and finished (in a VM)"
 	@echo "make shell                     a console in that VM, with livepatchd running and sample patches in /root"
 	@echo "make test                      every check: style, lints, unit tests, scenarios on stock kernels in VMs"
-	@echo "make nightly                   what takes too long for every test run: ten minutes of storm"
+	@echo "make nightly                   what takes too long for every test run: ten minutes of storm, klp_rs on 7.3"
 	@echo "make miri                      klp_rs' unit tests under Miri (needs nightly Rust with miri; not part of make test)"
 	@echo "make bench                     the figures of README.md, measured side by side in one VM run"
 	@echo "make build                     target/release/livepatchd and livepatchctl"
@@ -51,6 +51,7 @@ test: prerequisites
 .PHONY: nightly
 nightly: prerequisites
 	@$(vm) test --no-daemon --nightly
+	@$(vm) test --no-daemon --kernel 7.3 klp_rs
 
 # What the properties try is not less under Miri, only seldomer. It has no part in `make test`: nightly Rust is no prerequisite.
 .PHONY: miri
