@@ -120,6 +120,7 @@ unsafe extern "C" {
         in_kernel: c_ulong,
         in_module: c_ulong,
         location_of: c_ulong,
+        direct_of: c_ulong,
         idle_task_of: c_ulong,
     );
     pub(super) fn klp_rs_location(address: c_ulong) -> c_ulong;

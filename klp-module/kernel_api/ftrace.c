@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The core's single ftrace_ops and its entry. Decides nothing: which function a task gets is klp_rs_choose()'s answer. Invariant: a registered ops always has klp_rs_keeper in its filter.
+ * The core's single ftrace_ops and its entry. Decides nothing: which function a task gets is klp_rs_choose()'s answer.
+ * Invariant: a registered ops always has klp_rs_keeper in its filter.
  */
 #include <linux/ftrace.h>
 #include <linux/percpu.h>
@@ -72,12 +73,32 @@ int klp_rs_ftrace_unregister(void)
 	return err;
 }
 
-int klp_rs_ftrace_add(unsigned long *ips, unsigned int count)
-{
-	return count ? ftrace_set_filter_ips(&klp_rs_ops, ips, count, 0, 0) : 0;
-}
-
 int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count)
 {
 	return count ? ftrace_set_filter_ips(&klp_rs_ops, ips, count, 1, 0) : 0;
+}
+
+/*
+ * -EBUSY also when somebody is called from one of @ips directly, without ftrace's entry: a BPF program that runs at the
+ * function's end calls the function itself, and would go on calling the old one. Such callers are told that calls may be sent
+ * elsewhere when an ops is registered, not when its filter changes (kernel/trace/ftrace.c:prepare_direct_functions_for_ipmodify).
+ * Whoever comes later is told by then (__ftrace_hash_update_ipmodify), so the question comes after the change.
+ */
+int klp_rs_ftrace_add(unsigned long *ips, unsigned int count)
+{
+	unsigned int i;
+	int err;
+
+	if (!count)
+		return 0;
+	err = ftrace_set_filter_ips(&klp_rs_ops, ips, count, 0, 0);
+	if (err)
+		return err;
+	for (i = 0; i < count; i++) {
+		if (klp_rs_has_direct(ips[i])) {
+			klp_rs_ftrace_remove(ips, count);
+			return -EBUSY;
+		}
+	}
+	return 0;
 }

@@ -19,7 +19,8 @@ impl Redirect {
         Ok(Self(()))
     }
 
-    /// Has the functions call out at `ips`. All or none; -EBUSY when another IPMODIFY user has one of them.
+    /// Has the functions call out at `ips`. All or none; -EBUSY when another IPMODIFY user has one of them, or
+    /// a BPF program is attached to it.
     pub(crate) fn add(&self, ips: &mut [usize]) -> Result {
         // SAFETY: The ops is registered by the type's invariant, and the array is as long as said.
         check(unsafe { ffi::klp_rs_ftrace_add(ips.as_mut_ptr().cast::<c_ulong>(), ips.len() as c_uint) })

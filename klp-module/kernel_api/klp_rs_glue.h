@@ -43,8 +43,9 @@ struct klp_rs_place {
 };
 typedef int (*klp_rs_symbol_fn)(void *cookie, unsigned long address);
 void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module, unsigned long location_of,
-			  unsigned long idle_task_of);
+			  unsigned long direct_of, unsigned long idle_task_of);
 unsigned long klp_rs_location(unsigned long address);
+bool klp_rs_has_direct(unsigned long ip);
 struct task_struct *klp_rs_idle_task(int cpu);
 void klp_rs_each_symbol(const char *module, const char *name, klp_rs_symbol_fn seen, void *cookie);
 int klp_rs_probe_places(struct klp_rs_place *places, unsigned int count);

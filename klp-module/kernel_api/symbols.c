@@ -3,9 +3,9 @@
  * Symbols: all of a name, what an address belongs to, where ftrace calls out of a function. Chooses nothing: which of
  * several symbols is meant is pure/symbol_search.rs' matter.
  *
- * The kernel's own two functions that visit every symbol of a name, the one that knows where a function calls out, and the one
- * that knows the idle tasks, are not exported. A disabled kprobe finds them, once, and a static call makes them direct calls: an indirect one would be refused by a
- * processor with IBT, because the kernel takes the landing pad from functions whose address nobody takes
+ * The kernel's own two functions that visit every symbol of a name, the one that knows where a function calls out, the one that
+ * knows what is called directly from there, and the one that knows the idle tasks, are not exported. A disabled kprobe finds them,
+ * once, and a static call makes them direct calls: an indirect one would be refused by a processor with IBT, because the kernel takes the landing pad from functions whose address nobody takes
  * (arch/x86/kernel/alternative.c:apply_seal_endbr), and by kCFI for the same reason. Their types are those of this kernel's
  * headers, checked when this is compiled.
  */
@@ -23,6 +23,7 @@
 static typeof(kallsyms_on_each_match_symbol) klp_rs_none_in_kernel;
 static typeof(module_kallsyms_on_each_symbol) klp_rs_none_in_module;
 static typeof(ftrace_location) klp_rs_no_location;
+static typeof(ftrace_find_rec_direct) klp_rs_no_direct;
 static typeof(idle_task) klp_rs_no_idle_task;
 
 static int klp_rs_none_in_kernel(int (*seen)(void *cookie, unsigned long address), const char *name, void *cookie)
@@ -41,6 +42,11 @@ static unsigned long klp_rs_no_location(unsigned long address)
 	return 0;
 }
 
+static unsigned long klp_rs_no_direct(unsigned long ip)
+{
+	return 0;
+}
+
 static struct task_struct *klp_rs_no_idle_task(int cpu)
 {
 	return NULL;
@@ -50,15 +56,17 @@ static struct task_struct *klp_rs_no_idle_task(int cpu)
 DEFINE_STATIC_CALL(klp_rs_each_in_kernel, klp_rs_none_in_kernel);
 DEFINE_STATIC_CALL(klp_rs_each_in_module, klp_rs_none_in_module);
 DEFINE_STATIC_CALL(klp_rs_location_of, klp_rs_no_location);
+DEFINE_STATIC_CALL(klp_rs_direct_of, klp_rs_no_direct);
 DEFINE_STATIC_CALL(klp_rs_idle_task_of, klp_rs_no_idle_task);
 
 /* The first instructions of the functions that the calls stand for. */
 void klp_rs_symbols_start(unsigned long in_kernel, unsigned long in_module, unsigned long location_of,
-			  unsigned long idle_task_of)
+			  unsigned long direct_of, unsigned long idle_task_of)
 {
 	static_call_update(klp_rs_each_in_kernel, (typeof(&kallsyms_on_each_match_symbol))in_kernel);
 	static_call_update(klp_rs_each_in_module, (typeof(&module_kallsyms_on_each_symbol))in_module);
 	static_call_update(klp_rs_location_of, (typeof(&ftrace_location))location_of);
+	static_call_update(klp_rs_direct_of, (typeof(&ftrace_find_rec_direct))direct_of);
 	static_call_update(klp_rs_idle_task_of, (typeof(&idle_task))idle_task_of);
 }
 
@@ -72,6 +80,12 @@ struct task_struct *klp_rs_idle_task(int cpu)
 unsigned long klp_rs_location(unsigned long address)
 {
 	return static_call(klp_rs_location_of)(address);
+}
+
+/* Does anybody (a BPF program) have the function at @ip call it without ftrace's own entry? */
+bool klp_rs_has_direct(unsigned long ip)
+{
+	return static_call(klp_rs_direct_of)(ip);
 }
 
 struct klp_rs_wanted {

@@ -19,11 +19,12 @@ use crate::pure::{
 const SYMBOL_TEXT: usize = 1024;
 
 /// The kernel's functions that are not exported and are needed: two that visit symbols, one that knows where functions call
-/// out, one that knows idle tasks.
-const NEEDED: [&CStr; 4] = [
+/// out, one that knows who is called directly from there, one that knows idle tasks.
+const NEEDED: [&CStr; 5] = [
     c"kallsyms_on_each_match_symbol",
     c"module_kallsyms_on_each_symbol",
     c"ftrace_location",
+    c"ftrace_find_rec_direct",
     c"idle_task",
 ];
 
@@ -42,9 +43,9 @@ impl Symbols {
             let symbol = symbol_text::parse(&text).filter(|symbol| symbol.name == name.to_bytes());
             *start = place.address.wrapping_sub(symbol.ok_or(ENOENT)?.offset as c_ulong);
         }
-        let [in_kernel, in_module, location, idle_task] = starts;
+        let [in_kernel, in_module, location, direct, idle_task] = starts;
         // SAFETY: The first instructions of these functions: the kernel says that they have these names.
-        unsafe { ffi::klp_rs_symbols_start(in_kernel, in_module, location, idle_task) };
+        unsafe { ffi::klp_rs_symbols_start(in_kernel, in_module, location, direct, idle_task) };
         Ok(Self(()))
     }
 }

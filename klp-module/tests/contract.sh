@@ -135,4 +135,24 @@ if [ -e /modules/lp_vmlinux.ko ]; then
         write 1 /proc/sys/kernel/ftrace_enabled
     fi
 fi
+
+# Somebody whom a function calls directly, as BPF programs at its end, would go on calling the old function.
+check "cmdline_proc_show has a direct caller" load direct
+for patches in first second; do
+    if [ $patches = second ]; then
+        load immediate_rs
+        until_ "  there is a patch" 50 is $K/immediate_rs/transition 0
+    fi
+    dmesg --clear
+    said=$(refusal /modules/cmdline_rs.ko)
+    check "  the $patches patch is refused (was: $said)" [ "${said#*usy}" != "$said" ]
+    check "    by name" logged "klp_rs: failed to register ftrace handler for function 'cmdline_proc_show' (-16)"
+    check "    and nothing has changed" [ "$(cat /proc/cmdline)" = "$original" -a ! -e $K/cmdline_rs ]
+done
+check "  it goes" unload direct
+check "  and the patch is accepted" load cmdline_rs
+until_ "    complete" 50 is $K/cmdline_rs/transition 0
+check "  then the direct caller is refused" sh -c '! insmod /modules/direct.ko 2>/dev/null'
+leaves cmdline_rs
+leaves immediate_rs
 until_ "klp_rs unloads" 50 rmmod klp_rs
