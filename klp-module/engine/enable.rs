@@ -173,7 +173,9 @@ fn begin(
     registered_ops(redirect)?;
     replace::cover(core, patch)?;
     patch.set_enabled(true);
-    transition::start(core, patch, Direction::Patching)
+    let table = transition::ready(core, patch, Direction::Patching)?;
+    transition::start(core, patch, Direction::Patching, table);
+    Ok(())
 }
 
 /// The ops, which the first patch brings.
@@ -212,20 +214,22 @@ fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, done: Don
 pub(super) fn disable(core: &mut Core, patch: &Patch) -> Result {
     let before = core.shown()?;
     core.advance(phase::Event::Disable(patch.id))?;
-    let begun = transition::prepare(core, patch, Direction::Unpatching)
-        .and_then(|()| {
+    let ready = transition::prepare(core, patch, Direction::Unpatching)
+        .and_then(|()| transition::ready(core, patch, Direction::Unpatching));
+    match ready {
+        Ok(table) => {
+            // After all that can fail: it is not called again for a patch that stayed.
             patch.call_patched(Moment::PreUnpatch);
-            core.publish()
-        })
-        .and_then(|()| transition::start(core, patch, Direction::Unpatching));
-    match begun {
-        Ok(()) => {
+            transition::start(core, patch, Direction::Unpatching, table);
             patch.set_enabled(false);
             thread::wake();
+            Ok(())
         }
-        Err(_) => abandon(core, patch, before),
+        Err(err) => {
+            abandon(core, patch, before);
+            Err(err)
+        }
     }
-    begun
 }
 
 /// A patch could not begin to leave: the handler gets back what it had `before`.

@@ -51,6 +51,13 @@ pub(crate) struct Motion {
 }
 
 impl Motion {
+    /// Milliseconds until the next look.
+    pub(crate) fn pause(&mut self) -> u32 {
+        let pause = self.backoff.pause();
+        self.waited = self.waited.saturating_add(pause);
+        pause
+    }
+
     /// Have the remaining tasks had their time? Starts it again.
     pub(crate) fn is_time_to_signal(&mut self) -> bool {
         let after = crate::signal_after_ms();

@@ -14,7 +14,9 @@ use kernel::{
 };
 
 use super::{
-    departure, objects,
+    departure,
+    handler::Table,
+    objects,
     patch::Patch,
     registered::Registered,
     replace,
@@ -66,21 +68,29 @@ pub(crate) fn prepare(core: &mut Core, patch: &Patch, direction: Direction) -> R
     Ok(())
 }
 
-/// Tasks move from now on. The handler knows.
-pub(crate) fn start(core: &mut Core, patch: &Patch, direction: Direction) -> Result {
-    // Immediate functions come into force with the transition: what cannot fail is last.
-    let table = objects::release_immediate(core, patch)
+/// All that can fail before tasks move. The table is for [`start`], if the handler has to have another by then.
+pub(crate) fn ready(core: &mut Core, patch: &Patch, direction: Direction) -> Result<Option<Option<Arc<Table>>>> {
+    // Immediate functions come into force with the transition: nobody may be in them as long as it can fail.
+    let released = objects::release_immediate(core, patch);
+    // A patch that comes is in the handler's table already.
+    let table = (released || direction == Direction::Unpatching)
         .then(|| core.draw())
         .transpose()?;
     let motion = core.motion.as_mut().ok_or(EINVAL)?;
     motion.hooks = Some(Hooks::register()?);
-    motion.tasks.begin();
+    Ok(table)
+}
+
+/// Tasks move from now on, and the handler knows.
+pub(crate) fn start(core: &mut Core, patch: &Patch, direction: Direction, table: Option<Option<Arc<Table>>>) {
+    if let Some(motion) = &core.motion {
+        motion.tasks.begin();
+    }
     if let Some(table) = table {
         core.show(table);
     }
     pr_notice!("'{}': starting {} transition\n", &*patch.name, direction.as_str());
     trace::transition(&patch.name, Step::Started);
-    Ok(())
 }
 
 fn transition_of(direction: Direction) -> &'static CStr {
@@ -167,7 +177,7 @@ pub(crate) fn step() -> u32 {
         Ok(gone) => gone,
         Err(err) if err == EAGAIN => {
             thread::debug(&patch.name, c"looking again: a child was forked that had no room", c"");
-            return core.motion.as_mut().map_or(RETRY, |motion| motion.backoff.pause());
+            return core.motion.as_mut().map_or(RETRY, Motion::pause);
         }
         Err(err) => {
             pr_err!(
@@ -271,13 +281,11 @@ fn look(core: &mut Core, patch: &Patch) -> Look {
     if signal {
         pr_notice!("signaling remaining tasks\n");
     }
-    let pause = if tasks.expect(before, left) {
-        1
-    } else {
-        motion.backoff.pause()
-    };
-    motion.waited = motion.waited.saturating_add(pause);
-    Look::Again(pause)
+    if tasks.expect(before, left) {
+        motion.waited = motion.waited.saturating_add(1);
+        return Look::Again(1);
+    }
+    Look::Again(motion.pause())
 }
 
 /// For whoever has dynamic debug or the tracepoint on: what keeps a task. The numbers are those of the kernel's core.
