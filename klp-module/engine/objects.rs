@@ -76,8 +76,10 @@ fn report_unclear(object: &Object, func: &Func, unclear: Unclear) {
 pub(super) fn new_ips<'a>(core: &Core, resolved: impl Iterator<Item = &'a Resolved>) -> Result<KVec<usize>> {
     let mut ips = KVec::new();
     for func in resolved {
-        if func.traceable && !core.layers.iter().any(|layer| layer.ip == func.layer.ip) {
-            ips.push(func.layer.ip, GFP_KERNEL)?;
+        let ip = func.layer.ip;
+        // Several names can be one function's. To take a place out twice is an error.
+        if func.traceable && !ips.contains(&ip) && !core.layers.iter().any(|layer| layer.ip == ip) {
+            ips.push(ip, GFP_KERNEL)?;
         }
     }
     Ok(ips)
@@ -120,7 +122,7 @@ pub(crate) fn patch(
     if published.is_err() {
         object.patched.store(false, Ordering::Relaxed);
         core.layers.truncate(before);
-        redirect.remove(&mut ips)?;
+        clear_filter(redirect, patch, &mut ips);
     }
     published
 }

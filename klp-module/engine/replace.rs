@@ -69,13 +69,16 @@ pub(crate) fn replace(
     {
         kept.push(*layer, GFP_KERNEL)?;
     }
-    let mut ips = core.keep(kept, unless)?;
+    // First, because the table says who is complete.
+    set_enabled_but(core, patch, false);
+    let mut ips = core
+        .keep(kept, unless)
+        .inspect_err(|_| set_enabled_but(core, patch, true))?;
     clear_filter(redirect, patch, &mut ips);
     while let Some(place) = core.patches.iter().position(|other| other.patch.id != patch.id) {
         let Ok(registered) = core.patches.remove(place) else {
             break;
         };
-        registered.patch.set_enabled(false);
         for object in &registered.patch.objects {
             object.patched.store(false, Ordering::Relaxed);
         }
@@ -83,4 +86,11 @@ pub(crate) fn replace(
         let _ = replaced.push(registered, GFP_KERNEL);
     }
     Ok(replaced)
+}
+
+/// All patches but this one: while it replaces them they are enabled, before and if it fails.
+fn set_enabled_but(core: &Core, patch: &Patch, enabled: bool) {
+    for other in core.patches.iter().filter(|other| other.patch.id != patch.id) {
+        other.patch.set_enabled(enabled);
+    }
 }
