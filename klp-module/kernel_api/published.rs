@@ -89,7 +89,8 @@ impl<T> Published<T> {
     }
 }
 
-/// Calls `call` while all CPUs stand still with preemption on, so that none is in a hook or the handler. Sleeps.
+/// Calls `call` while all CPUs stand still with preemption on, so that none is in a hook, and none but in an NMI in the handler; those
+/// have ended when this returns. Sleeps.
 fn stand<F: FnMut() + Send>(mut call: F) {
     unsafe extern "C" fn standing<F: FnMut()>(cookie: *mut c_void) {
         // SAFETY: `cookie` is the `call` below, which nobody else uses meanwhile.

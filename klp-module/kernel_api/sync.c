@@ -22,8 +22,8 @@ static int klp_rs_nothing(void *data)
 /*
  * Everybody who had preemption off when this was called has turned it on since: the stopper thread of each CPU had to
  * run. Holds also where RCU is not watching. A CPU that goes off meanwhile is waited for until it says that it is dead
- * (kernel/cpu.c:cpuhp_bp_sync_dead, under the lock that stop_machine() takes for reading); what it may be in after that is not
- * patched (pure/dead_cpu.rs). Partner of the preempt_disable_notrace() in ftrace.c, hooks.c and modules.c.
+ * (kernel/cpu.c:cpuhp_bp_sync_dead, under the lock that stop_machine() takes for reading), or for ten seconds if it never does;
+ * what it may be in after that is not patched (pure/dead_cpu.rs). Partner of the preempt_disable_notrace() in ftrace.c, hooks.c and modules.c.
  */
 void klp_rs_synchronize(void)
 {

@@ -7,9 +7,11 @@
 //! CPU down waits for it, holding what `stop_machine()` waits for; what NMIs and machine checks do on such a CPU is not traceable.
 
 /// Names and ends of names.
-const NAMES: [&[u8]; 4] = [
+const NAMES: [&[u8]; 6] = [
     b"play_dead_common",
     b"cpuhp_ap_report_dead",
+    b"cpuidle_get_cpu_driver",
+    b"sev_es_ap_hlt_loop",
     b"tboot_shutdown",
     b"switch_to_tboot_pt",
 ];
