@@ -14,7 +14,8 @@ mkfifo "$T/orders"
 # Makes an order of each line.
 (while read -r amount; do echo "$amount" >/proc/orders; done <"$T/orders") &
 early=$!
-exec 3>"$T/orders"
+# For reading, too: else this waits for the reader, who may have failed.
+exec 3<>"$T/orders"
 until_ "somebody waits for orders" 50 grep -q pipe_read /proc/$early/stack
 
 # Nobody moves.

@@ -151,7 +151,8 @@ taskset -c 1 chrt -f 1 cat "$T/pipe" >/dev/null &
 starved=$!
 until_ "sweep: somebody sleeps" 50 grep -q fifo_open /proc/$starved/stack
 spinner chrt -f 2
-exec 4>"$T/pipe"
+# For reading, too: else this waits for a reader, who may have failed.
+exec 4<>"$T/pipe"
 until_ "  and is awake, but never runs" 50 in_state $starved R
 begin sweep
 [ $core = klp_rs ] || lasts "$(name $starved)"

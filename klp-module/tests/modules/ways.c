@@ -130,7 +130,8 @@ static int going_down(unsigned int cpu)
 	if (!READ_ONCE(still))
 		return 0;
 	WRITE_ONCE(held, true);
-	wait_event(still_gate, !READ_ONCE(still));
+	/* With a bound: who said so may have died, and no CPU could come or go any more. */
+	wait_event_timeout(still_gate, !READ_ONCE(still), 60 * HZ);
 	WRITE_ONCE(held, false);
 	return -EBUSY;
 }
