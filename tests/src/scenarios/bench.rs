@@ -278,7 +278,13 @@ fn wake_ups(pid: u64) -> Result<u64> {
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    let at = |index: usize| times.get(index).copied().unwrap_or_default();
+    let half = times.len() / 2;
+    if times.len().is_multiple_of(2) {
+        (at(half.saturating_sub(1)) + at(half)) / 2
+    } else {
+        at(half)
+    }
 }
 
 fn seconds(time: Duration) -> String {

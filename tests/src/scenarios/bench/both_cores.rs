@@ -78,9 +78,10 @@ fn transitions(guest: &Guest, beside: &str, which: &str) -> Result<()> {
             off.push(between(&journal, name, "unpatching")?);
             unload(guest, name)?;
         }
+        let longest = seconds(on.iter().max().copied().unwrap_or_default());
         let (on, off) = (median(on), median(off));
         guest.note(&format!(
-            "{beside}, {core}: insmod {}, enable to complete {}, disable to complete {}",
+            "{beside}, {core}: insmod {}, enable to complete {} (at most {longest}), disable to complete {}",
             seconds(median(load)),
             seconds(on),
             seconds(off)
