@@ -8,7 +8,7 @@ use crate::{
     pure::stack_verdict::Verdict,
 };
 
-/// On the way to user space, at the start of schedule(), and for an idle task about to run.
+/// On the way to user space, and at the start of schedule().
 pub(crate) fn at_safe_point(proof: PreemptOff<'_>, task: &Still<'_>) {
     let Some((table, tasks)) = handler::in_transition(proof) else {
         return;

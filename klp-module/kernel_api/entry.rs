@@ -35,14 +35,6 @@ extern "C" fn klp_rs_at_safe_point(task: *mut task_struct) {
     engine::hooks::at_safe_point(proof, &still);
 }
 
-/// From sched_switch: `idle` is about to run on this CPU.
-#[no_mangle]
-extern "C" fn klp_rs_at_idle(idle: *mut task_struct) {
-    // SAFETY: The hook has preemption off, and it is __schedule() on this CPU that would let the idle task run: after it.
-    let (proof, still) = unsafe { (PreemptOff::new(), Still::new(idle)) };
-    engine::hooks::at_safe_point(proof, &still);
-}
-
 /// From fork: the caller is the parent, with interrupts off.
 #[no_mangle]
 extern "C" fn klp_rs_at_fork(child: *mut task_struct) {

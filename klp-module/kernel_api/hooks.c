@@ -31,17 +31,6 @@ static void klp_rs_sched_entry(void *data, bool preempt)
 	preempt_enable_notrace();
 }
 
-/* An idle task about to run; its stack stands still at the schedule_idle() that it left by. */
-static void klp_rs_sched_switch(void *data, bool preempt, struct task_struct *prev, struct task_struct *next,
-				unsigned int prev_state)
-{
-	if (next->pid)
-		return;
-	preempt_disable_notrace();
-	klp_rs_at_idle(next);
-	preempt_enable_notrace();
-}
-
 /*
  * kernel/fork.c:copy_process, after the child is in the task list and before it can run. Interrupts are off so that the
  * parent, which an interrupt may move, has one state for the whole of it.
@@ -71,7 +60,6 @@ static struct klp_rs_hook {
 	/* What keeps the task set true comes first and leaves last. */
 	{ "task_newtask", klp_rs_task_newtask },
 	{ "sched_process_free", klp_rs_process_free },
-	{ "sched_switch", klp_rs_sched_switch },
 	{ "sched_entry_tp", klp_rs_sched_entry },
 	{ "sys_exit", klp_rs_sys_exit },
 };

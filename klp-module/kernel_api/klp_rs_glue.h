@@ -16,7 +16,6 @@ unsigned long klp_rs_choose(unsigned long ip, struct task_struct *task);
 void klp_rs_at_safe_point(struct task_struct *task);
 void klp_rs_at_fork(struct task_struct *child);
 void klp_rs_at_free(struct task_struct *task);
-void klp_rs_at_idle(struct task_struct *idle);
 bool klp_rs_is_complete(const void *patch);
 struct klp_rs_state *klp_rs_previous_state(unsigned long id);
 
