@@ -12,7 +12,6 @@ mod engine;
 mod kernel_api;
 mod pure;
 
-use engine::state::REDIRECT;
 use kernel_api::{dir::Root, hooks::Hooks, module::Notices, shadow::Shadows, symbols::Symbols, task, thread::Thread};
 
 module! {
@@ -52,7 +51,7 @@ struct LastCallers;
 
 impl Drop for LastCallers {
     fn drop(&mut self) {
-        drop(REDIRECT.lock().take());
+        drop(engine::state::redirecting().take());
         Hooks::synchronize();
     }
 }

@@ -11,7 +11,7 @@ use super::{
     patch::Patch,
     registered::Registered,
     replace,
-    state::{Core, CORE, REDIRECT},
+    state::{self, Core, CORE},
     states, transition,
 };
 use crate::{
@@ -69,7 +69,7 @@ type Refused = (Option<Registered>, Error);
 
 fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
     let patch = registered.patch.clone();
-    let mut redirect = REDIRECT.lock();
+    let mut redirect = state::redirecting();
     let mut core = CORE.lock();
     if let Err(err) = states::admit(&core, &patch) {
         return Err((Some(registered), err));
@@ -119,7 +119,7 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
         return Ok(());
     }
     pr_warn!("failed to enable patch '{}'\n", &*patch.name);
-    cancel(&mut core, redirect.as_ref(), &patch, done, before);
+    cancel(&mut core, redirect.as_mut(), &patch, done, before);
     let registered = core.patches.pop();
     let unused = core.is_unused();
     drop(core);
@@ -152,7 +152,7 @@ fn begin(
     // At once, because each change of the filter looks at all functions that the kernel has. What is refused is asked for again,
     // object by object, to say what it was.
     let all = match redirect {
-        Some(redirect) => redirect.add(&mut done.ready),
+        Some(redirect) => redirect.add(&done.ready),
         None => Redirect::register(&mut done.ready).map(|new| *redirect = Some(new)),
     };
     if all.is_err() {
@@ -179,7 +179,7 @@ fn begin(
 }
 
 /// The ops, which the first patch brings.
-fn registered_ops(redirect: &mut Option<Redirect>) -> Result<&Redirect> {
+fn registered_ops(redirect: &mut Option<Redirect>) -> Result<&mut Redirect> {
     match redirect {
         Some(redirect) => Ok(redirect),
         None => Ok(redirect.insert(Redirect::register(&mut [])?)),
@@ -187,7 +187,13 @@ fn registered_ops(redirect: &mut Option<Redirect>) -> Result<&Redirect> {
 }
 
 /// Enabling failed before any task could move; `before` is what the handler had before the patch came.
-fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, done: Done, before: Option<Arc<Table>>) {
+fn cancel(
+    core: &mut Core,
+    mut redirect: Option<&mut Redirect>,
+    patch: &Patch,
+    done: Done,
+    before: Option<Arc<Table>>,
+) {
     let Done { prepared, mut ready } = done;
     thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
     patch.set_enabled(false);
@@ -195,7 +201,8 @@ fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, done: Don
     let motion = transition::end(core, patch);
     // Places of objects that it did not come to are not cleared with its layers.
     ready.retain(|ip| !core.layers.iter().any(|layer| layer.ip == *ip));
-    if !redirect.is_some_and(|redirect| objects::withdraw(core, redirect, patch, None)) {
+    let redirected = redirect.as_deref_mut();
+    if !redirected.is_some_and(|redirect| objects::withdraw(core, redirect, patch, None)) {
         core.show(before);
     }
     drop(motion);

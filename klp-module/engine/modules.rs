@@ -10,7 +10,7 @@ use super::{
     patch::Patch,
     registered::Registered,
     replace,
-    state::{Core, CORE, REDIRECT},
+    state::{self, Core, CORE},
     states, transition,
 };
 use crate::kernel_api::{description::Moment, ftrace::Redirect, module::Module};
@@ -18,9 +18,9 @@ use crate::kernel_api::{description::Moment, ftrace::Redirect, module::Module};
 /// A module is about to run its init, or has run it: patches that wait for it are applied. An error refuses the module, as
 /// long as it `can_be_refused`; one that has run its init stays as it is.
 pub(crate) fn coming(module: Module, can_be_refused: bool) -> Result {
-    let redirect = REDIRECT.lock();
+    let mut redirect = state::redirecting();
     let mut core = CORE.lock();
-    let Some(redirect) = redirect.as_ref() else {
+    let Some(redirect) = redirect.as_mut() else {
         return Ok(());
     };
     apply_all(&mut core, redirect, module).inspect_err(|_| {
@@ -31,7 +31,7 @@ pub(crate) fn coming(module: Module, can_be_refused: bool) -> Result {
     })
 }
 
-fn apply_all(core: &mut Core, redirect: &Redirect, module: Module) -> Result {
+fn apply_all(core: &mut Core, redirect: &mut Redirect, module: Module) -> Result {
     let mut any = false;
     for place in 0..core.patches.len() {
         let Some((patch, index)) = object_at(core, place, module) else {
@@ -60,7 +60,7 @@ fn object_at(core: &Core, place: usize, module: Module) -> Option<(Arc<Patch>, u
     Some((patch.clone(), patch.object_of(module.name())?))
 }
 
-fn apply(core: &mut Core, redirect: &Redirect, owner: &Patch, index: usize, module: Module) -> Result {
+fn apply(core: &mut Core, redirect: &mut Redirect, owner: &Patch, index: usize, module: Module) -> Result {
     let object = owner.objects.get(index).ok_or(EINVAL)?;
     if object.patched.load(Ordering::Relaxed) {
         return Ok(());
@@ -100,9 +100,9 @@ fn apply(core: &mut Core, redirect: &Redirect, owner: &Patch, index: usize, modu
 
 /// A module is about to go: whatever patched it is out of force when this returns.
 pub(crate) fn going(module: Module) {
-    let redirect = REDIRECT.lock();
+    let mut redirect = state::redirecting();
     let mut core = CORE.lock();
-    let Some(redirect) = redirect.as_ref() else { return };
+    let Some(redirect) = redirect.as_mut() else { return };
     // The reference keeps a patch module from going, unless its init failed after it had enabled its patch
     // (kernel/module/main.c:do_init_module frees it then): its functions are about to be freed under whoever is in them.
     while let Some(registered) = expel(&mut core, redirect, module) {
@@ -114,7 +114,7 @@ pub(crate) fn going(module: Module) {
 }
 
 /// Takes all patches off a module: it goes, or was refused.
-fn revert(core: &mut Core, redirect: &Redirect, module: Module) {
+fn revert(core: &mut Core, redirect: &mut Redirect, module: Module) {
     for place in 0..core.patches.len() {
         let Some((patch, index)) = object_at(core, place, module) else {
             continue;
@@ -140,7 +140,7 @@ fn revert(core: &mut Core, redirect: &Redirect, module: Module) {
 }
 
 /// Takes a patch of `module` out of everything, at once.
-fn expel(core: &mut Core, redirect: &Redirect, module: Module) -> Option<Registered> {
+fn expel(core: &mut Core, redirect: &mut Redirect, module: Module) -> Option<Registered> {
     let place = core
         .patches
         .iter()

@@ -89,7 +89,7 @@ pub(super) fn new_ips<'a>(core: &Core, resolved: impl Iterator<Item = &'a Resolv
 /// already.
 pub(crate) fn patch(
     core: &mut Core,
-    redirect: &Redirect,
+    redirect: &mut Redirect,
     patch: &Patch,
     index: usize,
     resolved: &[Resolved],
@@ -104,7 +104,7 @@ pub(crate) fn patch(
     // The filter first: until the table is published, the handler finds nothing to do there.
     let mut ips = new_ips(core, resolved.iter())?;
     ips.retain(|ip| !ready.contains(ip));
-    if let Err(err) = redirect.add(&mut ips) {
+    if let Err(err) = redirect.add(&ips) {
         report_refused(redirect, object, resolved, &ips, err);
         return Err(err);
     }
@@ -155,9 +155,9 @@ fn report_function(name: &CStr, err: Error) {
 }
 
 /// The functions at `ips` were asked for together; the log names the one that was refused.
-fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], ips: &[usize], err: Error) {
+fn report_refused(redirect: &mut Redirect, object: &Object, resolved: &[Resolved], ips: &[usize], err: Error) {
     for func in resolved.iter().filter(|func| ips.contains(&func.layer.ip)) {
-        let alone = redirect.add(&mut [func.layer.ip]);
+        let alone = redirect.add(&[func.layer.ip]);
         match (alone, object.funcs.get(func.layer.func as usize)) {
             (Ok(()), _) => drop(redirect.remove(&mut [func.layer.ip])),
             (Err(_), Some(func)) => report_function(&func.name, err),
@@ -170,7 +170,7 @@ fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], i
 /// (or never was in them) can enter them any more. With an error nothing has happened, and the whole may be tried again.
 pub(crate) fn unpatch(
     core: &mut Core,
-    redirect: &Redirect,
+    redirect: &mut Redirect,
     patch: &Patch,
     only: Option<usize>,
     unless: Unless<'_>,
@@ -186,7 +186,7 @@ pub(crate) fn unpatch(
 
 /// The same for what cannot stay. Without memory the handler keeps what it had, until the thread has some; call-outs stay in
 /// the filter, where they find nothing to do from then on. Says whether the handler knows.
-pub(super) fn withdraw(core: &mut Core, redirect: &Redirect, patch: &Patch, only: Option<usize>) -> bool {
+pub(super) fn withdraw(core: &mut Core, redirect: &mut Redirect, patch: &Patch, only: Option<usize>) -> bool {
     let Err(err) = unpatch(core, redirect, patch, only, &|| false) else {
         return true;
     };
@@ -217,7 +217,7 @@ fn mark_unpatched(patch: &Patch, only: Option<usize>) {
 }
 
 /// A call-out that stays in the filter finds nothing to do: an error is for the log.
-pub(super) fn clear_filter(redirect: &Redirect, patch: &Patch, ips: &mut [usize]) {
+pub(super) fn clear_filter(redirect: &mut Redirect, patch: &Patch, ips: &mut [usize]) {
     if let Err(err) = redirect.remove(ips) {
         pr_warn!(
             "failed to clear the ftrace filter for patch '{}' ({})\n",

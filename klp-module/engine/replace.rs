@@ -56,7 +56,7 @@ pub(super) fn uncover(layers: &mut KVec<Layer>) {
 /// originals back goes with what it covered.
 pub(crate) fn replace(
     core: &mut Core,
-    redirect: &Redirect,
+    redirect: &mut Redirect,
     patch: &Patch,
     unless: Unless<'_>,
 ) -> Result<KVec<Registered>> {

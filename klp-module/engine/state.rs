@@ -2,9 +2,10 @@
 //! What the core knows, and its two locks. Verbs are elsewhere. Invariant: what the handler sees (`handler::CURRENT`) is
 //! always made from `layers`, `phase` and `tasks` here by [`Core::publish`], and by nothing else.
 
+use core::ops::{Deref, DerefMut};
 use kernel::{
     prelude::*,
-    sync::{global_lock, Arc},
+    sync::{global_lock, Arc, GlobalGuard},
 };
 
 use super::{departure::Leaving, handler, handler::Table, patch::Patch, registered::Registered, tasks::Tasks};
@@ -25,9 +26,40 @@ global_lock! {
 }
 
 global_lock! {
-    /// Serialises registering and unregistering the ftrace ops. Taken before [`CORE`], by those who may add or remove
+    /// Serialises registering and unregistering ftrace ops. Taken before [`CORE`], by those who may add or remove
     /// functions; held alone across the unregistering, which may take as long as some task needs to leave the trampoline.
     pub(crate) unsafe(uninit) static REDIRECT: Mutex<Option<Redirect>> = None;
+}
+
+/// [`REDIRECT`], held. Whoever lets go of it unregisters what functions that have left had of their own; a guard of [`CORE`],
+/// being younger, is gone by then.
+pub(crate) struct Redirecting(GlobalGuard<REDIRECT>);
+
+/// Locks [`REDIRECT`].
+pub(crate) fn redirecting() -> Redirecting {
+    Redirecting(REDIRECT.lock())
+}
+
+impl Deref for Redirecting {
+    type Target = Option<Redirect>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Redirecting {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl Drop for Redirecting {
+    fn drop(&mut self) {
+        if let Some(redirect) = self.0.as_mut() {
+            redirect.settle();
+        }
+    }
 }
 
 /// What a transition has beside its phase.

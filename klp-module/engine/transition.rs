@@ -20,7 +20,7 @@ use super::{
     patch::Patch,
     registered::Registered,
     replace,
-    state::{Core, Motion, CORE, REDIRECT},
+    state::{self, Core, Motion, CORE},
     states,
     tasks::Tasks,
 };
@@ -156,7 +156,7 @@ pub(super) fn end(core: &mut Core, patch: &Patch) -> Option<Motion> {
 
 /// One look at the tasks; the thread calls it. Returns after how many milliseconds to look again, 0 for never.
 pub(crate) fn step() -> u32 {
-    let mut redirect = REDIRECT.lock();
+    let mut redirect = state::redirecting();
     let mut core = CORE.lock();
     if core.is_stale && core.publish().is_err() {
         return RETRY;
@@ -172,7 +172,7 @@ pub(crate) fn step() -> u32 {
         Look::Again(pause) => return pause,
         Look::Arrived => {}
     }
-    let Some(ops) = redirect.as_ref() else { return 0 };
+    let Some(ops) = redirect.as_mut() else { return 0 };
     let gone = match complete(&mut core, ops, &patch, direction) {
         Ok(gone) => gone,
         Err(err) if err == EAGAIN => {
@@ -307,7 +307,12 @@ fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
 }
 
 /// Every task has moved. Returns the patches whose end that was: the one that was taken back, or those that were replaced.
-fn complete(core: &mut Core, redirect: &Redirect, patch: &Patch, direction: Direction) -> Result<KVec<Registered>> {
+fn complete(
+    core: &mut Core,
+    redirect: &mut Redirect,
+    patch: &Patch,
+    direction: Direction,
+) -> Result<KVec<Registered>> {
     thread::debug(&patch.name, c"completing ", transition_of(direction));
     let patched = patch.patched_objects()?;
     let calls = departure::calls(core)?;

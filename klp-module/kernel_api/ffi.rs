@@ -57,6 +57,12 @@ pub(super) struct TaskStates {
     pub(super) segments: [TaskSegment; SEGMENTS],
 }
 
+/// `struct ftrace_ops`, never looked into.
+#[repr(C)]
+pub(super) struct Ops {
+    _opaque: [u8; 0],
+}
+
 /// `struct klp_rs_dir`, never looked into.
 #[repr(C)]
 pub(super) struct Dir {
@@ -113,6 +119,9 @@ unsafe extern "C" {
     pub(super) fn klp_rs_ftrace_unregister() -> c_int;
     pub(super) fn klp_rs_ftrace_add(ips: *mut c_ulong, count: c_uint) -> c_int;
     pub(super) fn klp_rs_ftrace_remove(ips: *mut c_ulong, count: c_uint) -> c_int;
+    pub(super) fn klp_rs_ftrace_own(ip: c_ulong) -> *mut Ops;
+    pub(super) fn klp_rs_ftrace_disown(ops: *mut Ops);
+    pub(super) fn klp_rs_has_direct(ip: c_ulong) -> bool;
     pub(super) fn klp_rs_reentry_begin() -> bool;
     pub(super) fn klp_rs_reentry_end();
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The core's single ftrace_ops and its entry. Decides nothing: which function a task gets is klp_rs_choose()'s answer.
- * Invariant: a registered ops always has klp_rs_keeper in its filter.
+ * The core's ftrace_ops, its entry, and the ops of functions that need one of their own. Decides nothing: which function a task
+ * gets is klp_rs_choose()'s answer. Invariant: a registered ops has a function in its filter, the core's always klp_rs_keeper.
  */
+#include <linux/err.h>
 #include <linux/ftrace.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
+#include <linux/slab.h>
 
 #include "klp_rs_glue.h"
 
@@ -43,9 +45,11 @@ void klp_rs_reentry_end(void)
 	__this_cpu_write(klp_rs_reentry, false);
 }
 
+#define KLP_RS_FTRACE_FLAGS (FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
+
 static struct ftrace_ops klp_rs_ops = {
 	.func = klp_rs_ftrace_entry,
-	.flags = FTRACE_OPS_FL_DYNAMIC | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT,
+	.flags = KLP_RS_FTRACE_FLAGS,
 };
 
 /* With the functions that call out at @ips, if any. */
@@ -79,10 +83,8 @@ int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count)
 }
 
 /*
- * -EBUSY also when somebody is called from one of @ips directly, without ftrace's entry: a BPF program that runs at the
- * function's end calls the function itself, and would go on calling the old one. Such callers are told that calls may be sent
- * elsewhere when an ops is registered, not when its filter changes (kernel/trace/ftrace.c:prepare_direct_functions_for_ipmodify).
- * Whoever comes later is told by then (__ftrace_hash_update_ipmodify), so the question comes after the change.
+ * -EAGAIN when one of @ips has a direct caller: that one needs an ops of its own. Who comes later is told of this ops
+ * (kernel/trace/ftrace.c:__ftrace_hash_update_ipmodify), so the question comes after the change.
  */
 int klp_rs_ftrace_add(unsigned long *ips, unsigned int count)
 {
@@ -97,8 +99,44 @@ int klp_rs_ftrace_add(unsigned long *ips, unsigned int count)
 	for (i = 0; i < count; i++) {
 		if (klp_rs_has_direct(ips[i])) {
 			klp_rs_ftrace_remove(ips, count);
-			return -EBUSY;
+			return -EAGAIN;
 		}
 	}
 	return 0;
+}
+
+/*
+ * Registers an ops for the function that calls out at @ip and no other. Somebody whom the function calls directly, without
+ * ftrace's entry (a BPF program that runs at its end calls the function itself, and would go on calling the old one), is told
+ * that calls may be sent elsewhere when an ops is registered, not when its filter changes
+ * (kernel/trace/ftrace.c:prepare_direct_functions_for_ipmodify). -EBUSY when it cannot do with that; -EAGAIN, after a
+ * millisecond, when it is just being changed (kernel/bpf/trampoline.c:bpf_tramp_ftrace_ops_func).
+ */
+struct ftrace_ops *klp_rs_ftrace_own(unsigned long ip)
+{
+	struct ftrace_ops *ops = kzalloc(sizeof(*ops), GFP_KERNEL);
+	int err;
+
+	if (!ops)
+		return ERR_PTR(-ENOMEM);
+	ops->func = klp_rs_ftrace_entry;
+	ops->flags = KLP_RS_FTRACE_FLAGS;
+	err = ftrace_set_filter_ip(ops, ip, 0, 1);
+	if (!err)
+		err = register_ftrace_function(ops);
+	if (err) {
+		ftrace_free_filter(ops);
+		kfree(ops);
+		return ERR_PTR(err);
+	}
+	return ops;
+}
+
+/* Waits as klp_rs_ftrace_unregister() does. An error means that ftrace has shut itself down: what it has then stays. */
+void klp_rs_ftrace_disown(struct ftrace_ops *ops)
+{
+	if (unregister_ftrace_function(ops))
+		return;
+	ftrace_free_filter(ops);
+	kfree(ops);
 }

@@ -6,6 +6,7 @@
 #ifndef KLP_RS_GLUE_H
 #define KLP_RS_GLUE_H
 
+#include <linux/ftrace.h>
 #include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -31,6 +32,8 @@ int klp_rs_ftrace_register(unsigned long *ips, unsigned int count);
 int klp_rs_ftrace_unregister(void);
 int klp_rs_ftrace_add(unsigned long *ips, unsigned int count);
 int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count);
+struct ftrace_ops *klp_rs_ftrace_own(unsigned long ip);
+void klp_rs_ftrace_disown(struct ftrace_ops *ops);
 bool klp_rs_reentry_begin(void);
 void klp_rs_reentry_end(void);
 void klp_rs_keeper(void);

@@ -136,8 +136,56 @@ if [ -e /modules/lp_vmlinux.ko ]; then
     fi
 fi
 
-# Somebody whom a function calls directly, as BPF programs at its end, would go on calling the old function.
-check "cmdline_proc_show has a direct caller" load direct
+# BPF programs at a function, and patches of it that come, go and come again beside another patch.
+load immediate_rs
+until_ "there is a patch" 50 is $K/immediate_rs/transition 0
+# ran: how often the program has run.
+ran() {
+    lines=$(wc -l <"$T/program")
+    kill -USR1 $program
+    for tenth in 1 2 3 4 5 6 7 8 9 10; do
+        [ "$(wc -l <"$T/program")" = "$lines" ] || break
+        usleep 100000
+    done
+    sed -n 's/^ran //p' "$T/program" | tail -n 1
+}
+runs() { before=$(ran) && cat /proc/cmdline >"$T/shown" && [ "$(ran)" -gt "$before" ]; }
+for where in fentry fexit; do
+    storm attach $where cmdline_proc_show >"$T/program" &
+    program=$!
+    until_ "a BPF program is attached: $where" 50 grep -q "ran" "$T/program"
+    check "  it runs" runs
+    for time in first second; do
+        check "  a patch comes, the $time time" load cmdline_rs
+        until_ "    complete" 50 is $K/cmdline_rs/transition 0
+        check "    in force" is /proc/cmdline "this has been live patched in Rust"
+        check "    the program runs" runs
+        leaves cmdline_rs
+        check "    the original is back" is /proc/cmdline "$original"
+        check "    the program runs" runs
+    done
+    load cmdline_rs
+    kill -TERM $program
+    wait $program
+    check "  the program goes, the patch stays in force" is /proc/cmdline "this has been live patched in Rust"
+    leaves cmdline_rs
+    until_ "  ftrace has nothing left of it" 50 sh -c '! grep cmdline_proc_show /sys/kernel/tracing/enabled_functions'
+done
+load cmdline_rs
+until_ "a patch is there before the program" 50 is $K/cmdline_rs/transition 0
+storm attach fexit cmdline_proc_show >"$T/program" &
+program=$!
+until_ "  which is attached" 50 grep -q "ran" "$T/program"
+check "    and runs" runs
+check "  the patch is in force" is /proc/cmdline "this has been live patched in Rust"
+leaves cmdline_rs
+check "  the original is back" is /proc/cmdline "$original"
+kill -TERM $program
+wait $program
+leaves immediate_rs
+
+# Somebody whom a function calls directly, and who cannot share it with who sends calls elsewhere.
+check "cmdline_proc_show has such a direct caller" load direct
 for patches in first second; do
     if [ $patches = second ]; then
         load immediate_rs

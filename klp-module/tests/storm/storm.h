@@ -16,4 +16,7 @@ void sysfs_reader(void);
 void sysfs_poller(void);
 int watch(const char *path);
 
+/* program.c */
+int attach(const char *where, const char *function);
+
 #endif
