@@ -61,8 +61,17 @@ if [ "$core" = klp_rs ]; then
 else
     check "some transition takes more than $few looks that find idle tasks only" [ $most -gt $few ]
 fi
-everybody 0-1 "$workers"
 check "no call saw two versions" [ "$(value mixed)" = 0 ]
+if [ "$core" = klp_rs ]; then
+    # Whoever is inside was not waited for: every look interrupts it, so it leaves, and does not come back.
+    entered=$(value v2 idle)
+    load agree_v2 immediate=1
+    until_ "idle tasks are in an immediate function" 50 entered
+    write 0 $K/agree_v2/enabled
+    until_ "  which goes" 20 gone $K/agree_v2
+    check "  and its module, too" unload agree_v2
+fi
+everybody 0-1 "$workers"
 check "agree unloads" rmmod agree
 echo 0 >$tracing/events/klp_rs/enable
 until_ "klp_rs unloads" 50 rmmod klp_rs

@@ -40,6 +40,7 @@ static struct klp_rs_object objs[] = { { .name = "agree", .funcs = funcs }, {} }
 static struct klp_rs_patch patch = { .mod = THIS_MODULE, .objs = objs };
 
 module_param_named(replace, patch.replace, bool, 0444);
+module_param_named(immediate, patch.immediate, bool, 0444);
 
 static int __init agree_patch_init(void)
 {
