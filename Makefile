@@ -23,7 +23,7 @@ help:
 	@echo "make test                      every check: style, lints, unit tests, scenarios on stock kernels in VMs"
 	@echo "make nightly                   what takes too long for every test run: ten minutes of storm, klp_rs on 7.3"
 	@echo "make miri                      klp_rs' unit tests under Miri (needs nightly Rust with miri; not part of make test)"
-	@echo "make bench                     the figures of README.md, measured side by side in one VM run"
+	@echo "make bench                     the figures of README.md, measured side by side, in VMs of 2, 4 and 1 processors"
 	@echo "make build                     target/release/livepatchd and livepatchctl"
 	@echo "make install DESTDIR= PREFIX=  binaries, unit, bus and polkit policy, default configuration; make uninstall"
 	@echo "make prerequisites             packages, rust-src and bpf-linker that the above need"

@@ -88,16 +88,7 @@ check "  the log says so" logged "klp_rs: reverting patch 'agree_v2' on unloadin
 check "it comes again" load agree
 check "  in force again" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 2 ]
 
-# Stacked.
-load agree_v3
-until_ "a second patch is on top" 50 is $K/agree_v3/transition 0
-check "  second" is $K/agree_v3/stack_order 2
-check "  it wins" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 3 ]
 leaves agree_v2
-check "  the one below has gone, it still wins" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 3 ]
-check "  first now" is $K/agree_v3/stack_order 1
-leaves agree_v3
-check "  the original is back" [ "$(dd if=/proc/agree/call bs=1 count=1 2>/dev/null)" = 1 ]
 check "agree unloads" unload agree
 
 # The kernel's own core on the same function (lp_vmlinux.ko of tests/modules, when it is there).

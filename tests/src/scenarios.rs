@@ -86,10 +86,11 @@ const MACHINES: [(&str, &[File]); 3] = [
 /// What takes too long for every run: `vm test --nightly`.
 const NIGHTLY: [(&str, &[File]); 1] = [("klp_rs-nightly", &[("klp_rs_nightly", klp_rs::NIGHTLY)])];
 
-/// Longer programs that speak to the user: the demonstration, the benchmark and its part that counts instructions.
+/// Longer programs that speak to the user: the demonstration, the benchmark, and its parts on other machines.
 const PROGRAMS: &[Program] = &[
     Program::new("demo", demo::demo),
     Program::new("bench", bench::bench),
+    Program::new("transitions", bench::transitions).on_four_processors(),
     Program::new("instructions", bench::instructions).counting(),
 ];
 
@@ -107,14 +108,16 @@ pub enum Kernels {
     Since(u32, u32),
 }
 
-/// What the clock of a machine counts.
+/// The processors of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
-    /// The host's time.
-    Time,
-    /// The machine's own instructions, a nanosecond for each: the same work takes the same time however busy the host is. It
-    /// takes emulation, and one processor.
-    Instructions,
+pub enum Processors {
+    /// As many as there are at least where tests are run.
+    Two,
+    /// A small server's. For what waits for every idle one, and not for what has work for all of them.
+    Four,
+    /// One, emulated, whose clock counts its instructions, a nanosecond for each: the same work takes the same time however
+    /// busy the host is.
+    Counted,
 }
 
 /// A program and the machine that it wants.
@@ -122,21 +125,26 @@ pub enum Clock {
 pub struct Program {
     /// What it is called.
     name: &'static str,
-    /// Its machine's clock.
-    pub clock: Clock,
+    /// Its machine's.
+    pub processors: Processors,
     /// What it does.
     pub run: Work,
 }
 
 impl Program {
     const fn new(name: &'static str, run: Work) -> Self {
-        let clock = Clock::Time;
-        Self { name, clock, run }
+        let processors = Processors::Two;
+        Self { name, processors, run }
+    }
+
+    const fn on_four_processors(self) -> Self {
+        let processors = Processors::Four;
+        Self { processors, ..self }
     }
 
     const fn counting(self) -> Self {
-        let clock = Clock::Instructions;
-        Self { clock, ..self }
+        let processors = Processors::Counted;
+        Self { processors, ..self }
     }
 }
 

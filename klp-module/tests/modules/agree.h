@@ -17,6 +17,9 @@
 #include <linux/sched.h>
 #include <linux/wait.h>
 
+/* The original, and those of agree_v2 to agree_v6. */
+#define AGREE_VERSIONS 6
+
 struct agree {
 	/* The originals, called through here so that a patch calls what everybody calls. */
 	int (*caller)(struct agree *agree, bool pause);
@@ -24,7 +27,7 @@ struct agree {
 	atomic64_t calls;
 	atomic64_t pauses;
 	atomic64_t mixed;
-	atomic64_t versions[4];
+	atomic64_t versions[AGREE_VERSIONS + 1];
 	/* Tasks sleep here in agree_hold() until it is opened. */
 	wait_queue_head_t gate;
 	bool open;

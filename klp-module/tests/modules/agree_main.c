@@ -48,7 +48,7 @@ static struct agree agree = { .caller = agree_caller, .callee = agree_callee };
 /* Everybody but the bursts, which have no time for it. */
 static const char *const names[] = { "tasks", "kthreads", "io_workers", "faults", "interrupts", "nmis", "idle" };
 static_assert(ARRAY_SIZE(names) == AGREE_KINDS);
-static atomic64_t by[AGREE_KINDS][ARRAY_SIZE(agree.versions)];
+static atomic64_t by[AGREE_KINDS][AGREE_VERSIONS + 1];
 
 int agree_call_as(enum agree_who who)
 {
@@ -112,16 +112,25 @@ static int map_mmap(struct file *file, struct vm_area_struct *area)
 	return 0;
 }
 
+static void count_versions(struct seq_file *out, atomic64_t *versions)
+{
+	int version;
+
+	for (version = 1; version <= AGREE_VERSIONS; version++)
+		seq_printf(out, " v%d %lld", version, atomic64_read(&versions[version]));
+	seq_putc(out, '\n');
+}
+
 static int count_show(struct seq_file *out, void *unused)
 {
 	int who;
 
-	seq_printf(out, "calls %lld mixed %lld v1 %lld v2 %lld v3 %lld\n", atomic64_read(&agree.calls),
-		   atomic64_read(&agree.mixed), atomic64_read(&agree.versions[1]), atomic64_read(&agree.versions[2]),
-		   atomic64_read(&agree.versions[3]));
-	for (who = 0; who < AGREE_KINDS; who++)
-		seq_printf(out, "%s v1 %lld v2 %lld v3 %lld\n", names[who], atomic64_read(&by[who][1]),
-			   atomic64_read(&by[who][2]), atomic64_read(&by[who][3]));
+	seq_printf(out, "calls %lld mixed %lld", atomic64_read(&agree.calls), atomic64_read(&agree.mixed));
+	count_versions(out, agree.versions);
+	for (who = 0; who < AGREE_KINDS; who++) {
+		seq_puts(out, names[who]);
+		count_versions(out, by[who]);
+	}
 	return 0;
 }
 

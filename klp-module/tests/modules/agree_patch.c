@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * agree_v2.ko and agree_v3.ko: both functions of agree.ko in version VERSION, by way of klp_rs. agree_turn.ko, made with
+ * agree_v2.ko to agree_v6.ko: both functions of agree.ko in version VERSION, by way of klp_rs. agree_turn.ko, made with
  * WITH_HOLD, has agree_hold() too: whoever sleeps there keeps its transition from ending.
  */
 #include <linux/module.h>

@@ -38,9 +38,11 @@ enum Command {
     Shell(One),
     /// Run the demonstration on this terminal.
     Demo(One),
-    /// Run the benchmark on this terminal: what takes time, then what takes instructions.
+    /// Run the benchmark on this terminal: what takes time, on two processors and on four; then what takes instructions.
     Bench(One),
-    /// Run the second part of the benchmark alone.
+    /// Run its second part alone: both cores on four processors.
+    Transitions(One),
+    /// Run its last part alone.
     Instructions(One),
 }
 
@@ -81,7 +83,9 @@ fn run(command: Command) -> Result<bool> {
         Command::Shell(one) => interact(&one.kernel, None, !one.no_daemon),
         Command::Demo(one) => interact(&one.kernel, Some("demo"), !one.no_daemon),
         Command::Bench(one) => Ok(interact(&one.kernel, Some("bench"), !one.no_daemon)?
+            && interact(&one.kernel, Some("transitions"), !one.no_daemon)?
             && interact(&one.kernel, Some("instructions"), false)?),
+        Command::Transitions(one) => interact(&one.kernel, Some("transitions"), !one.no_daemon),
         Command::Instructions(one) => interact(&one.kernel, Some("instructions"), false),
     }
 }

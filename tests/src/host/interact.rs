@@ -12,13 +12,13 @@ use super::setup::{Kernel, prepare_beside, userland};
 use super::workplace::Workplace;
 use crate::plan::{Plan, Purpose};
 use crate::report::Report;
-use crate::scenarios::{self, Clock};
+use crate::scenarios::{self, Processors};
 
 /// Boots one machine with the user's terminal: a shell, or a program of the registry. Says whether it ended well.
 pub fn interact(series: &str, program: Option<&str>, daemon: bool) -> Result<bool> {
-    let clock = match program {
-        None => Clock::Time,
-        Some(name) => scenarios::program(name)?.clock,
+    let processors = match program {
+        None => Processors::Two,
+        Some(name) => scenarios::program(name)?.processors,
     };
     let installed = prepare_beside(&[series.to_owned()], || image::build(daemon))?;
     let kernel = Kernel::newest(series)?;
@@ -45,7 +45,7 @@ pub fn interact(series: &str, program: Option<&str>, daemon: bool) -> Result<boo
         folder: &folder,
         accelerator,
         terminal,
-        clock,
+        processors,
     };
     let status = machine.boot()?.wait()?;
     if program.is_none() {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::accelerator::Accelerator;
-use crate::scenarios::Clock;
+use crate::scenarios::Processors;
 
 pub(super) const QEMU: &str = "qemu-system-x86_64";
 
@@ -39,7 +39,7 @@ pub(super) struct Machine<'a> {
     pub(super) folder: &'a Path,
     pub(super) accelerator: Accelerator,
     pub(super) terminal: Terminal,
-    pub(super) clock: Clock,
+    pub(super) processors: Processors,
 }
 
 impl Machine<'_> {
@@ -67,9 +67,10 @@ impl Machine<'_> {
         };
         let reports = to_file(self.reports())?;
         let errors = File::create(self.folder.join("qemu.log"))?;
-        let (accelerator, processors, counting) = match self.clock {
-            Clock::Time => (self.accelerator, "2", &[][..]),
-            Clock::Instructions => (Accelerator::Tcg, "1", &["-icount", "shift=0"][..]),
+        let (accelerator, processors, counting) = match self.processors {
+            Processors::Two => (self.accelerator, "2", &[][..]),
+            Processors::Four => (self.accelerator, "4", &[][..]),
+            Processors::Counted => (Accelerator::Tcg, "1", &["-icount", "shift=0"][..]),
         };
         let connected = self.terminal != Terminal::Unconnected;
         Command::new("setpriv")

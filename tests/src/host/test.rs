@@ -19,7 +19,7 @@ use super::machine::{MEMORY_MIB, Machine, Terminal};
 use super::setup::{Kernel, prepare_beside, userland};
 use super::workplace::Workplace;
 use crate::plan::{Plan, Purpose};
-use crate::scenarios::{self, Clock, Scenario};
+use crate::scenarios::{self, Processors, Scenario};
 
 /// Passed and failed, over all machines of a run.
 #[derive(Debug, Default, Clone, Copy)]
@@ -129,7 +129,7 @@ impl Run {
             folder: &self.folder,
             accelerator,
             terminal,
-            clock: Clock::Time,
+            processors: Processors::Two,
         };
         follow(machine.boot()?, &machine, &self.scenarios, tell)
     }

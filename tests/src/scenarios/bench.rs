@@ -7,6 +7,7 @@ mod caller;
 mod instructions;
 mod memory;
 
+pub(super) use both_cores::transitions;
 pub(super) use instructions::instructions;
 
 use std::fs;

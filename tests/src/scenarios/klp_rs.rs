@@ -13,10 +13,15 @@ use crate::plan::{KLP_RS_TESTS, PROGRAMS};
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario::anchor("klp_rs: a patch is loaded, in force, disabled and unloaded", basic),
     Scenario::anchor(
-        "klp_rs keeps its contract: refusals, reversal, callbacks, modules, stacks",
+        "klp_rs keeps its contract: refusals, reversal, callbacks, modules, BPF programs",
         contract,
     )
     .within_secs(180),
+    Scenario::anchor(
+        "klp_rs: two and five patches of one function leave in any order",
+        stacked,
+    )
+    .within_secs(120),
     Scenario::anchor("klp_rs: a replacing patch stands for all others", replace).within_secs(120),
     Scenario::anchor(
         "klp_rs: a sleeper that nobody wakes is kicked and restarts patched",
@@ -140,6 +145,10 @@ fn basic(guest: &Guest) -> Result<()> {
 
 fn contract(guest: &Guest) -> Result<()> {
     script(guest, &["contract"])
+}
+
+fn stacked(guest: &Guest) -> Result<()> {
+    script(guest, &["stacked"])
 }
 
 fn replace(guest: &Guest) -> Result<()> {

@@ -4,8 +4,10 @@
 //! with one reader that only a nudge moves. livepatchd is away while the cores are compared.
 //!
 //! The kernel's core looks once, and again a second later: its row depends on whether something keeps the first look from
-//! finding everybody. A sleeper elsewhere does not; what runs in user space may have moved by itself before. With a task
-//! that runs in the kernel no module is unloaded before it leaves (tasks-RCU), so there is no row for that.
+//! finding everybody. A sleeper elsewhere does not; what runs in user space may have moved by itself before, and so has an idle
+//! processor that had anything to do since: with two processors, that is often the only other one, so that the rows of the
+//! sleepers are also measured with four. With a task that runs in the kernel no module is unloaded before it leaves
+//! (tasks-RCU), so there is no row for that.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -26,24 +28,36 @@ const MANY: u32 = 1_000;
 pub(super) fn measure(guest: &Guest) -> Result<()> {
     guest.module("klp_rs").load()?;
     guest.call("systemctl", ["stop", "livepatchd"]).ok()?;
-    for count in SLEEPERS {
-        let _sleepers = sleepers(guest, count)?;
-        transitions(guest, &format!("{count} sleepers"), "vmlinux")?;
-    }
+    beside_sleepers(guest)?;
     {
         let _sleepers = sleepers(guest, MANY)?;
         let _spinner = guest.workload(["spin"])?;
-        transitions(guest, &format!("{MANY} sleepers, one runs in user space"), "vmlinux")?;
+        compare(guest, &format!("{MANY} sleepers, one runs in user space"), "vmlinux")?;
     }
     guest.load_target()?;
-    transitions(guest, "a patch of seven functions", "seven")?;
+    compare(guest, "a patch of seven functions", "seven")?;
     reversals(guest)?;
     memory::measure(guest)?;
     guest.restart_daemon()?;
     stuck_reader(guest)?;
-    wait::until(SOON, "klp_rs to be unloaded", || {
-        Ok(guest.module("klp_rs").unload().is_ok())
-    })?;
+    unload(guest, "klp_rs")
+}
+
+/// The rows of the sleepers, on whatever machine this is.
+pub(in crate::scenarios) fn transitions(guest: &Guest) -> Result<()> {
+    let processors = std::thread::available_parallelism()?;
+    guest.note(&format!("on {processors} processors, medians of {RUNS} runs"));
+    guest.module("klp_rs").load()?;
+    guest.call("systemctl", ["stop", "livepatchd"]).ok()?;
+    beside_sleepers(guest)?;
+    unload(guest, "klp_rs")
+}
+
+fn beside_sleepers(guest: &Guest) -> Result<()> {
+    for count in SLEEPERS {
+        let _sleepers = sleepers(guest, count)?;
+        compare(guest, &format!("{count} sleepers"), "vmlinux")?;
+    }
     Ok(())
 }
 
@@ -61,7 +75,7 @@ pub(super) fn sleepers(guest: &Guest, count: u32) -> Result<Option<Workload>> {
 
 /// From the core's own word of the start to its own word of the end: what loads the module is the same for both, and told
 /// beside it, since it holds what enabling takes before the transition starts.
-fn transitions(guest: &Guest, beside: &str, which: &str) -> Result<()> {
+fn compare(guest: &Guest, beside: &str, which: &str) -> Result<()> {
     let mut medians = Vec::new();
     for (core, prefix) in PATCHES {
         let name = &format!("{prefix}{which}");
