@@ -52,6 +52,7 @@ test: prerequisites
 nightly: prerequisites
 	@$(vm) test --no-daemon --nightly
 	@$(vm) test --no-daemon --kernel 7.3 klp_rs
+	@tests/dkms.sh 7.3
 
 # What the properties try is not less under Miri, only seldomer. It has no part in `make test`: nightly Rust is no prerequisite.
 .PHONY: miri

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Every check there is: format, lints, unit tests, and the scenarios on stock kernels. Quiet while all is well but for what it
-# is at; the last line counts. What virtual machines are made of is fetched while the host's processor is busy with the rest.
+# Every check there is: format, lints, unit tests, klp_rs installed as a user does, and the scenarios on stock kernels. Quiet while
+# all is well but for what it is at; the last line counts. What virtual machines are made of is fetched while the host's processor
+# is busy with the rest.
 #
 #   KERNELS="7.2 6.12 6.1" tests/all.sh
 set -eu
@@ -43,14 +44,27 @@ counts=$(awk '/^test result:/ { passed += $4; failed += $6 } END { print passed 
 case $unit_tests,$counts in 0,* | *,*' '[1-9]*) ;; *) counts="${counts% *} 1" ;; esac
 [ "$unit_tests" = 0 ] || cat "$log"
 
+# Adds what the log says that passed and failed, and shows the rest of it. A program that has counted nothing has failed.
+count() {
+    grep -v -E '^ok |^[0-9]+ passed, [0-9]+ failed$' "$log" || true
+    counts=$(awk -v before="$counts" '
+        /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3; counted = 1 }
+        END { split(before, count, " "); print count[1] + passed, count[2] + failed + !counted }' "$log")
+}
+
 wait "$setup"
 scenarios=0
+for series in $kernels; do
+    # Debian's kernels have Rust since 7.
+    case $series in 6.*) continue ;; esac
+    echo "test: klp_rs installed with dkms and make, for $series"
+    tests/dkms.sh "$series" >"$log" || scenarios=$?
+    count
+done
 echo "test: scenarios on kernels $kernels, in virtual machines: most of the time"
 # shellcheck disable=SC2046,SC2086 # lists of words
 "$cargo" run --quiet --release --package livepatch-tests --bin vm -- test $(printf -- '--kernel %s ' $kernels) >"$log" ||
     scenarios=$?
-grep -v -E '^ok |^[0-9]+ passed, [0-9]+ failed$' "$log" || true
-awk -v before="$counts" '
-    /^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3; counted = 1 }
-    END { split(before, count, " "); printf "%d passed, %d failed\n", count[1] + passed, count[2] + failed + !counted }' "$log"
+count
+echo "${counts% *} passed, ${counts#* } failed"
 [ "$unit_tests" = 0 ] && [ "$scenarios" = 0 ]

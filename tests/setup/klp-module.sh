@@ -13,7 +13,7 @@ set -eu
 
 source=$(CDPATH='' cd -- "$tests_dir/../klp-module" && pwd)
 # What modules are made of; the scripts of the tests are not.
-parts="Kbuild Makefile klp_rs_main.rs engine include kernel_api pure samples tests/modules tests/compat tests/storm"
+parts="Kbuild Makefile kernel-tree.sh klp_rs_main.rs engine include kernel_api pure samples tests/modules tests/compat tests/storm"
 patches="Kbuild patch.c tgt.h for_klp_rs.h"
 
 # The scripts of the kernel's selftests, as they are in its tree, told the other core: its folder in sysfs, the prefix of its log
