@@ -108,8 +108,8 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
         let _ = core.advance(phase::Event::Arrived);
         return Err((None, ENOMEM));
     }
-    let mut done = Done::default();
-    let begun = begin(&mut core, &mut redirect, &patch, &resolved, &mut done);
+    let mut prepared = KVec::new();
+    let begun = begin(&mut core, &mut redirect, &patch, &resolved, &mut prepared);
     if begun.is_ok() {
         if let Some(registered) = core.patches.last() {
             registered.announce(Event::Add);
@@ -119,7 +119,7 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
         return Ok(());
     }
     pr_warn!("failed to enable patch '{}'\n", &*patch.name);
-    cancel(&mut core, redirect.as_mut(), &patch, done, before);
+    cancel(&mut core, redirect.as_mut(), &patch, &prepared, before);
     let registered = core.patches.pop();
     let unused = core.is_unused();
     drop(core);
@@ -129,44 +129,33 @@ fn enable_registered(mut registered: Registered) -> Result<(), Refused> {
     begun.map_err(|err| (registered, err))
 }
 
-/// How far enabling has come, for [`cancel`].
-#[derive(Default)]
-struct Done {
-    /// Objects whose `pre_patch` was called and agreed.
-    prepared: KVec<usize>,
-    /// New places in the ftrace filter.
-    ready: KVec<usize>,
-}
-
-/// From here on the handler knows the patch; tasks may move as soon as this has succeeded.
+/// From here on the handler knows the patch; tasks may move as soon as this has succeeded. Objects are `prepared` when their
+/// `pre_patch` was called and agreed.
 fn begin(
     core: &mut Core,
     redirect: &mut Option<Redirect>,
     patch: &Patch,
     resolved: &[(usize, KVec<objects::Resolved>)],
-    done: &mut Done,
+    prepared: &mut KVec<usize>,
 ) -> Result {
-    done.prepared.reserve(resolved.len(), GFP_KERNEL)?;
+    prepared.reserve(resolved.len(), GFP_KERNEL)?;
     transition::prepare(core, patch, Direction::Patching)?;
-    done.ready = objects::new_ips(core, resolved.iter().flat_map(|(_, resolved)| resolved))?;
     // At once, because each change of the filter looks at all functions that the kernel has. What is refused is asked for again,
     // object by object, to say what it was.
-    let all = match redirect {
-        Some(redirect) => redirect.add(&done.ready),
-        None => Redirect::register(&mut done.ready).map(|new| *redirect = Some(new)),
+    let places = resolved.iter().flat_map(|(_, resolved)| objects::places(resolved));
+    let _ = match redirect {
+        Some(redirect) => redirect.add(places),
+        None => Redirect::register(places).map(|new| *redirect = Some(new)),
     };
-    if all.is_err() {
-        done.ready.clear();
-    }
     for (index, resolved) in resolved {
         let object = patch.objects.get(*index).ok_or(EINVAL)?;
         object.form.pre_patch().inspect_err(|_| {
             pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
         })?;
-        done.prepared.push(*index, GFP_KERNEL)?;
+        prepared.push(*index, GFP_KERNEL)?;
         registered_ops(redirect)
             .inspect_err(|&err| objects::report_unregistered(object, err))
-            .and_then(|redirect| objects::patch(core, redirect, patch, *index, resolved, &done.ready))
+            .and_then(|redirect| objects::patch(core, redirect, patch, *index, resolved))
             .inspect_err(|_| pr_warn!("failed to patch object '{}'\n", object.title()))?;
     }
     // Also for a patch whose modules are yet to come.
@@ -182,33 +171,26 @@ fn begin(
 fn registered_ops(redirect: &mut Option<Redirect>) -> Result<&mut Redirect> {
     match redirect {
         Some(redirect) => Ok(redirect),
-        None => Ok(redirect.insert(Redirect::register(&mut [])?)),
+        None => Ok(redirect.insert(Redirect::register(core::iter::empty())?)),
     }
 }
 
 /// Enabling failed before any task could move; `before` is what the handler had before the patch came.
 fn cancel(
     core: &mut Core,
-    mut redirect: Option<&mut Redirect>,
+    redirect: Option<&mut Redirect>,
     patch: &Patch,
-    done: Done,
+    prepared: &[usize],
     before: Option<Arc<Table>>,
 ) {
-    let Done { prepared, mut ready } = done;
     thread::debug(&patch.name, c"canceling patching transition, going to unpatch", c"");
     patch.set_enabled(false);
     // With one table: once the transition is over, everybody would enter what is still in force.
     let motion = transition::end(core, patch);
-    // Places of objects that it did not come to are not cleared with its layers.
-    ready.retain(|ip| !core.layers.iter().any(|layer| layer.ip == *ip));
-    let redirected = redirect.as_deref_mut();
-    if !redirected.is_some_and(|redirect| objects::withdraw(core, redirect, patch, None)) {
+    if !redirect.is_some_and(|redirect| objects::withdraw(core, redirect, patch, None)) {
         core.show(before);
     }
     drop(motion);
-    if let Some(redirect) = redirect {
-        objects::clear_filter(redirect, patch, &mut ready);
-    }
     thread::debug(&patch.name, c"completing ", c"unpatching transition");
     for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {
         object.form.call(Moment::PostUnpatch);

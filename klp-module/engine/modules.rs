@@ -3,7 +3,11 @@
 //! goes. Called by the module notifier. Invariant: after [`going`] nothing of the core refers to the module.
 
 use core::sync::atomic::Ordering;
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::{delay::fsleep, Delta},
+};
 
 use super::{
     objects::{patch, resolve, withdraw},
@@ -14,6 +18,9 @@ use super::{
     states, transition,
 };
 use crate::kernel_api::{description::Moment, ftrace::Redirect, module::Module};
+
+/// Milliseconds until a module that goes asks for memory again.
+const PAUSE: i64 = 10;
 
 /// A module is about to run its init, or has run it: patches that wait for it are applied. An error refuses the module, as
 /// long as it `can_be_refused`; one that has run its init stays as it is.
@@ -82,7 +89,7 @@ fn apply(core: &mut Core, redirect: &mut Redirect, owner: &Patch, index: usize, 
     object.form.pre_patch().inspect_err(|_| {
         pr_warn!("pre-patch callback failed for object '{}'\n", object.title());
     })?;
-    if let Err(err) = patch(core, redirect, owner, index, &resolved, &[]) {
+    if let Err(err) = patch(core, redirect, owner, index, &resolved) {
         pr_warn!(
             "failed to apply patch '{}' to module '{}' ({})\n",
             &*owner.name,
@@ -136,6 +143,15 @@ fn revert(core: &mut Core, redirect: &mut Redirect, module: Module) {
             object.form.call(Moment::PostUnpatch);
         }
         object.form.set_module(None);
+    }
+    // Nothing may be left of it: what is in a filter would be the place of the next module that is loaded there, which ends
+    // ftrace for good (kernel/trace/ftrace.c:referenced_filters does not count it, and its removal does).
+    let mut told = false;
+    while core.tidy(Some(redirect)).is_err() {
+        if !core::mem::replace(&mut told, true) {
+            pr_warn!("no memory to let go of module '{}': waiting for some\n", module.name());
+        }
+        fsleep(Delta::from_millis(PAUSE));
     }
 }
 

@@ -72,28 +72,20 @@ fn report_unclear(object: &Object, func: &Func, unclear: Unclear) {
     }
 }
 
-/// Where these functions call out, as far as they do not yet.
-pub(super) fn new_ips<'a>(core: &Core, resolved: impl Iterator<Item = &'a Resolved>) -> Result<KVec<usize>> {
-    let mut ips = KVec::new();
-    for func in resolved {
-        let ip = func.layer.ip;
-        // Several names can be one function's. To take a place out twice is an error.
-        if func.traceable && !ips.contains(&ip) && !core.layers.iter().any(|layer| layer.ip == ip) {
-            ips.push(ip, GFP_KERNEL)?;
-        }
-    }
-    Ok(ips)
+/// Where these functions call out.
+pub(super) fn places(resolved: &[Resolved]) -> impl Iterator<Item = usize> + '_ {
+    let traceable = resolved.iter().filter(|func| func.traceable);
+    traceable.map(|func| func.layer.ip)
 }
 
-/// Puts an object's functions in force, as the phase says: at once, or for tasks that have moved. Those at `ready` call out
-/// already.
+/// Puts an object's functions in force, as the phase says: at once, or for tasks that have moved. After an error the filter has
+/// the functions of layers only.
 pub(crate) fn patch(
     core: &mut Core,
     redirect: &mut Redirect,
     patch: &Patch,
     index: usize,
     resolved: &[Resolved],
-    ready: &[usize],
 ) -> Result {
     let object = patch.objects.get(index).ok_or(EINVAL)?;
     if let Some(func) = resolved.iter().find(|func| !func.traceable) {
@@ -102,10 +94,9 @@ pub(crate) fn patch(
         return Err(EINVAL);
     }
     // The filter first: until the table is published, the handler finds nothing to do there.
-    let mut ips = new_ips(core, resolved.iter())?;
-    ips.retain(|ip| !ready.contains(ip));
-    if let Err(err) = redirect.add(&ips) {
-        report_refused(redirect, object, resolved, &ips, err);
+    if let Err(err) = redirect.add(places(resolved)) {
+        report_refused(redirect, object, resolved, err);
+        clear_filter(core, redirect);
         return Err(err);
     }
     let before = core.layers.len();
@@ -122,7 +113,7 @@ pub(crate) fn patch(
     if published.is_err() {
         object.patched.store(false, Ordering::Relaxed);
         core.layers.truncate(before);
-        clear_filter(redirect, patch, &mut ips);
+        clear_filter(core, redirect);
     }
     published
 }
@@ -154,14 +145,13 @@ fn report_function(name: &CStr, err: Error) {
     );
 }
 
-/// The functions at `ips` were asked for together; the log names the one that was refused.
-fn report_refused(redirect: &mut Redirect, object: &Object, resolved: &[Resolved], ips: &[usize], err: Error) {
-    for func in resolved.iter().filter(|func| ips.contains(&func.layer.ip)) {
-        let alone = redirect.add(&[func.layer.ip]);
-        match (alone, object.funcs.get(func.layer.func as usize)) {
-            (Ok(()), _) => drop(redirect.remove(&mut [func.layer.ip])),
-            (Err(_), Some(func)) => report_function(&func.name, err),
-            (Err(_), None) => {}
+/// The functions were asked for together; the log names those that are refused alone, too.
+fn report_refused(redirect: &mut Redirect, object: &Object, resolved: &[Resolved], err: Error) {
+    for func in resolved.iter().filter(|func| func.traceable) {
+        if redirect.add([func.layer.ip].into_iter()).is_err() {
+            if let Some(func) = object.funcs.get(func.layer.func as usize) {
+                report_function(&func.name, err);
+            }
         }
     }
 }
@@ -178,14 +168,14 @@ pub(crate) fn unpatch(
     let mut kept = KVec::with_capacity(core.layers.len(), GFP_KERNEL)?;
     kept.extend_from_slice(&core.layers, GFP_KERNEL)?;
     without(&mut kept, patch, only);
-    let mut ips = core.keep(kept, unless)?;
+    core.keep(kept, unless)?;
     mark_unpatched(patch, only);
-    clear_filter(redirect, patch, &mut ips);
+    clear_filter(core, redirect);
     Ok(())
 }
 
-/// The same for what cannot stay. Without memory the handler keeps what it had, until the thread has some; call-outs stay in
-/// the filter, where they find nothing to do from then on. Says whether the handler knows.
+/// The same for what cannot stay. Without memory the handler keeps what it had, until the thread has some. Says whether the
+/// handler knows.
 pub(super) fn withdraw(core: &mut Core, redirect: &mut Redirect, patch: &Patch, only: Option<usize>) -> bool {
     let Err(err) = unpatch(core, redirect, patch, only, &|| false) else {
         return true;
@@ -197,6 +187,7 @@ pub(super) fn withdraw(core: &mut Core, redirect: &mut Redirect, patch: &Patch, 
     );
     without(&mut core.layers, patch, only);
     mark_unpatched(patch, only);
+    clear_filter(core, redirect);
     core.is_stale = true;
     thread::wake();
     false
@@ -216,13 +207,7 @@ fn mark_unpatched(patch: &Patch, only: Option<usize>) {
     }
 }
 
-/// A call-out that stays in the filter finds nothing to do: an error is for the log.
-pub(super) fn clear_filter(redirect: &mut Redirect, patch: &Patch, ips: &mut [usize]) {
-    if let Err(err) = redirect.remove(ips) {
-        pr_warn!(
-            "failed to clear the ftrace filter for patch '{}' ({})\n",
-            &*patch.name,
-            err.to_errno()
-        );
-    }
+/// Leaves only the functions of layers in the filter.
+pub(super) fn clear_filter(core: &Core, redirect: &mut Redirect) {
+    redirect.keep(|ip| core.layers.iter().any(|layer| layer.ip == ip));
 }

@@ -71,10 +71,9 @@ pub(crate) fn replace(
     }
     // First, because the table says who is complete.
     set_enabled_but(core, patch, false);
-    let mut ips = core
-        .keep(kept, unless)
+    core.keep(kept, unless)
         .inspect_err(|_| set_enabled_but(core, patch, true))?;
-    clear_filter(redirect, patch, &mut ips);
+    clear_filter(core, redirect);
     while let Some(place) = core.patches.iter().position(|other| other.patch.id != patch.id) {
         let Ok(registered) = core.patches.remove(place) else {
             break;

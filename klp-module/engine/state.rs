@@ -213,22 +213,18 @@ impl Core {
     }
 
     /// Leaves only the layers that are `kept`, and publishes that and whatever else has changed; or nothing has happened to the
-    /// layers. Returns the places that are nobody's any more: to be taken out of the ftrace filter. Sleeps.
-    pub(crate) fn keep(&mut self, kept: KVec<Layer>, unless: Unless<'_>) -> Result<KVec<usize>> {
-        // All that can fail, then what cannot.
-        let mut left = KVec::with_capacity(self.layers.len(), GFP_KERNEL)?;
+    /// layers. Sleeps.
+    pub(crate) fn keep(&mut self, kept: KVec<Layer>, unless: Unless<'_>) -> Result {
         let all = core::mem::replace(&mut self.layers, kept);
-        if let Err(err) = self.publish_unless(unless) {
-            self.layers = all;
-            return Err(err);
+        self.publish_unless(unless).inspect_err(|_| self.layers = all)
+    }
+
+    /// Does what there was no memory for: tells the handler, and clears the ftrace filter.
+    pub(crate) fn tidy(&mut self, redirect: Option<&mut Redirect>) -> Result {
+        if self.is_stale {
+            self.publish()?;
         }
-        for layer in &all {
-            if !left.contains(&layer.ip) && !self.layers.iter().any(|other| other.ip == layer.ip) {
-                // Its room was made above.
-                let _ = left.push(layer.ip, GFP_KERNEL);
-            }
-        }
-        Ok(left)
+        redirect.map_or(Ok(()), Redirect::tidy)
     }
 
     /// The part that cannot.

@@ -158,7 +158,7 @@ pub(super) fn end(core: &mut Core, patch: &Patch) -> Option<Motion> {
 pub(crate) fn step() -> u32 {
     let mut redirect = state::redirecting();
     let mut core = CORE.lock();
-    if core.is_stale && core.publish().is_err() {
+    if core.tidy(redirect.as_mut()).is_err() {
         return RETRY;
     }
     let Phase::Moving { patch, direction } = core.phase else {
@@ -307,12 +307,7 @@ fn report(patch: &Patch, task: &Seen<'_>, verdict: Verdict) {
 }
 
 /// Every task has moved. Returns the patches whose end that was: the one that was taken back, or those that were replaced.
-fn complete(
-    core: &mut Core,
-    redirect: &mut Redirect,
-    patch: &Patch,
-    direction: Direction,
-) -> Result<KVec<Registered>> {
+fn complete(core: &mut Core, redirect: &mut Redirect, patch: &Patch, direction: Direction) -> Result<KVec<Registered>> {
     thread::debug(&patch.name, c"completing ", transition_of(direction));
     let patched = patch.patched_objects()?;
     let calls = departure::calls(core)?;

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The core's ftrace_ops, and one more for each function that somebody is called from directly. Does not know patches.
 //! Invariant: while a [`Redirect`] lives the core's ops is registered and has the keeper in its filter, so its filter is never
-//! empty (empty would mean every function); a function is in the filter of one ops.
+//! empty (empty would mean every function); a function is in the filter of one ops; what is in a filter is written down here.
 
 use core::ptr::NonNull;
 use kernel::ffi::{c_uint, c_ulong};
 use kernel::{error::from_err_ptr, prelude::*};
 
-use super::{entry::check, ffi};
+use super::{entry::check, ffi, thread};
 
 /// Somebody may attach a BPF program to a function while it is asked for: so often it is asked for again.
 const TRIES: u32 = 10;
 
-/// The registered ops.
+/// The registered ops, and where it is called from.
 pub(crate) struct Redirect {
+    /// What is in its filter beside the keeper, what nobody wants any more behind the others: to take out takes memory.
+    shared: KVec<usize>,
+    /// How many of these are wanted.
+    wanted: usize,
     own: KVec<Own>,
     /// Functions that have left, their ops still registered. Has room for all of `own`.
     left: KVec<Own>,
@@ -21,21 +25,33 @@ pub(crate) struct Redirect {
 
 impl Redirect {
     /// Registers it, for the functions that call out at `ips`. All or none, as in `add`. Sleeps.
-    pub(crate) fn register(ips: &mut [usize]) -> Result<Self> {
+    pub(crate) fn register(ips: impl Iterator<Item = usize>) -> Result<Self> {
+        let mut shared = KVec::new();
+        add_each(&mut shared, ips)?;
         // SAFETY: There is one `Redirect` at a time: `engine::state::REDIRECT` holds it, and it is made under that lock. The
         // array is as long as said.
-        check(unsafe { ffi::klp_rs_ftrace_register(ips.as_mut_ptr().cast::<c_ulong>(), ips.len() as c_uint) })?;
+        check(unsafe { ffi::klp_rs_ftrace_register(shared.as_mut_ptr().cast::<c_ulong>(), shared.len() as c_uint) })?;
         Ok(Self {
+            wanted: shared.len(),
+            shared,
             own: KVec::new(),
             left: KVec::new(),
         })
     }
 
-    /// Has the functions call out at `ips`. All or none; -EBUSY when another IPMODIFY user has one of them, or is called from
-    /// there directly and would not notice.
-    pub(crate) fn add(&mut self, ips: &[usize]) -> Result {
+    /// Has the functions call out at `ips`, which may do so already. All or none; -EBUSY when another IPMODIFY user has one of
+    /// them, or is called from there directly and would not notice.
+    pub(crate) fn add(&mut self, ips: impl Iterator<Item = usize>) -> Result {
+        let mut missing = KVec::new();
+        add_each(&mut missing, ips.filter(|&ip| !self.has(ip)))?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        // What nobody wants may be among them.
+        self.tidy()?;
+        self.shared.reserve(missing.len(), GFP_KERNEL)?;
         for _ in 0..TRIES {
-            match self.try_add(ips) {
+            match self.try_add(&missing) {
                 Err(err) if err == EAGAIN => {}
                 added => return added,
             }
@@ -43,11 +59,19 @@ impl Redirect {
         Err(EBUSY)
     }
 
+    fn has(&self, ip: usize) -> bool {
+        self.shared.iter().take(self.wanted).any(|&shared| shared == ip) || self.own.iter().any(|own| own.ip == ip)
+    }
+
     fn try_add(&mut self, ips: &[usize]) -> Result {
         let before = self.own.len();
         let added = self.add_own(ips).and_then(|mut shared| {
             // SAFETY: The ops is registered by the type's invariant, and the array is as long as said.
-            check(unsafe { ffi::klp_rs_ftrace_add(shared.as_mut_ptr().cast::<c_ulong>(), shared.len() as c_uint) })
+            check(unsafe { ffi::klp_rs_ftrace_add(shared.as_mut_ptr().cast::<c_ulong>(), shared.len() as c_uint) })?;
+            // Room was made by `add`.
+            self.shared.extend_from_slice(&shared, GFP_KERNEL)?;
+            self.wanted = self.shared.len();
+            Ok(())
         });
         if added.is_err() {
             while self.own.len() > before {
@@ -79,21 +103,53 @@ impl Redirect {
         Ok(shared)
     }
 
-    /// And no longer. The keeper is not among `ips`: nobody patches it. An ops of its own is there until [`Redirect::settle`].
-    pub(crate) fn remove(&mut self, ips: &mut [usize]) -> Result {
-        let mut shared = 0usize;
-        // Moves what the core's ops has to the front.
-        for index in 0..ips.len() {
-            let Some(&ip) = ips.get(index) else { break };
-            if let Some(place) = self.own.iter().position(|own| own.ip == ip) {
+    /// Functions that are not wanted call out no longer; without memory a moment later, as [`Redirect::tidy`] is tried again, and
+    /// find nothing to do until then. An ops of their own is there until [`Redirect::settle`].
+    pub(crate) fn keep(&mut self, is_wanted: impl Fn(usize) -> bool) {
+        let mut place = 0usize;
+        while let Some(own) = self.own.get(place) {
+            if is_wanted(own.ip) {
+                place = place.saturating_add(1);
+            } else {
                 self.leave(place);
-            } else if let Some(first) = ips.get_mut(shared) {
-                *first = ip;
-                shared = shared.saturating_add(1);
             }
         }
-        // SAFETY: The ops is registered by the type's invariant, and the array is at least as long as said.
-        check(unsafe { ffi::klp_rs_ftrace_remove(ips.as_mut_ptr().cast::<c_ulong>(), shared as c_uint) })
+        self.wanted = 0;
+        for index in 0..self.shared.len() {
+            if let (Some(&first), Some(&ip)) = (self.shared.get(self.wanted), self.shared.get(index)) {
+                if is_wanted(ip) {
+                    self.put(index, first);
+                    self.put(self.wanted, ip);
+                    self.wanted = self.wanted.saturating_add(1);
+                }
+            }
+        }
+        if self.tidy().is_err() {
+            thread::wake();
+        }
+    }
+
+    fn put(&mut self, index: usize, ip: usize) {
+        if let Some(place) = self.shared.get_mut(index) {
+            *place = ip;
+        }
+    }
+
+    /// Takes out of the filter what nobody wants there; -ENOMEM when it has to be tried again.
+    pub(crate) fn tidy(&mut self) -> Result {
+        let unwanted = self.shared.get_mut(self.wanted..).unwrap_or_default();
+        // SAFETY: The ops is registered by the type's invariant, and the array is as long as said.
+        let removed = check(unsafe {
+            ffi::klp_rs_ftrace_remove(unwanted.as_mut_ptr().cast::<c_ulong>(), unwanted.len() as c_uint)
+        });
+        match removed {
+            Err(err) if err == ENOMEM => return Err(err),
+            // ftrace has shut itself down.
+            Err(err) => pr_warn!("failed to clear the ftrace filter ({})\n", err.to_errno()),
+            Ok(()) => {}
+        }
+        self.shared.truncate(self.wanted);
+        Ok(())
     }
 
     fn leave(&mut self, place: usize) {
@@ -107,6 +163,16 @@ impl Redirect {
     pub(crate) fn settle(&mut self) {
         self.left.clear();
     }
+}
+
+/// Several names can be one function's, and a place is in a filter once.
+fn add_each(places: &mut KVec<usize>, ips: impl Iterator<Item = usize>) -> Result {
+    for ip in ips {
+        if !places.contains(&ip) {
+            places.push(ip, GFP_KERNEL)?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Redirect {

@@ -44,7 +44,7 @@ impl Still<'_> {
 
     /// An idle task? They alone have this number.
     pub(crate) fn is_idle(&self) -> bool {
-        // SAFETY: Valid by the type's invariant; the field never changes after the fork.
+        // SAFETY: Valid by the type's invariant, and it does not change while the task stands still.
         unsafe { (*self.task).pid == 0 }
     }
 

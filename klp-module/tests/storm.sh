@@ -116,7 +116,7 @@ check "patches were replaced" [ "$replaced" -gt 0 ]
 check "a processor went and came" [ "$plugged" -gt 1 ]
 check "  and is there" is $cpu 1
 check "sysfs was read" [ "$(said read)" -gt 100 ]
-check "who polled was told of the end of transitions" [ "$(said ended)" -gt 0 ]
+check "who polled was told of every change" [ "$(said told)" = "$(said met)" -a "$(said ended)" -gt 0 ]
 check "no transition was late" [ "$late" = 0 ]
 until_ "the target unloads" 20 rmmod agree
 until_ "klp_rs unloads" 50 rmmod klp_rs

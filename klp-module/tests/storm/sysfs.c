@@ -79,7 +79,10 @@ static int digit(int file)
 	return pread(file, &text, 1, 0) == 1 ? text - '0' : -1;
 }
 
-/* Waits for the end of the transitions that it meets. Who is told of a removal may find the file gone. */
+/*
+ * Waits for the end of the transitions that it meets: one that ends between the reading and the waiting is told, too
+ * (fs/kernfs/file.c:kernfs_seq_show notes where it was). Who is told of a removal may find the file gone.
+ */
 void sysfs_poller(void)
 {
 	unsigned long met = 0, told = 0, ends = 0;
@@ -98,7 +101,7 @@ void sysfs_poller(void)
 				continue;
 			if (digit(file.fd) == 1) {
 				met++;
-				if (poll(&file, 1, 1000) == 1 && file.revents & POLLPRI) {
+				if (poll(&file, 1, WITHIN_MS) == 1 && file.revents & POLLPRI) {
 					told++;
 					ends += digit(file.fd) == 0;
 				}
@@ -109,7 +112,7 @@ void sysfs_poller(void)
 			closedir(folder);
 		usleep(1000);
 	}
-	printf("transitions_met %lu told %lu ended %lu\n", met, told, ends);
+	printf("transitions met %lu told %lu ended %lu\n", met, told, ends);
 }
 
 /* Says what is in the file, waits until it is told of a change, and says what is there then. */
