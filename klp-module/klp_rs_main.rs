@@ -12,7 +12,7 @@ mod engine;
 mod kernel_api;
 mod pure;
 
-use engine::state::REDIRECT;
+use engine::state::{self, REDIRECT};
 use kernel_api::{dir::Root, hooks::Hooks, module::Notices, shadow::Shadows, symbols::Symbols, task, thread::Thread};
 
 module! {
@@ -54,6 +54,7 @@ impl Drop for LastCallers {
     fn drop(&mut self) {
         drop(REDIRECT.lock().take());
         Hooks::synchronize();
+        state::stop();
     }
 }
 

@@ -149,6 +149,7 @@ fn begin(
     done.prepared.reserve(resolved.len(), GFP_KERNEL)?;
     transition::prepare(core, patch, Direction::Patching)?;
     done.ready = objects::new_ips(core, resolved.iter().flat_map(|(_, resolved)| resolved))?;
+    objects::make_room(core, done.ready.len())?;
     // At once, because each change of the filter looks at all functions that the kernel has. What is refused is asked for again,
     // object by object, to say what it was.
     let all = match redirect {
@@ -200,7 +201,7 @@ fn cancel(core: &mut Core, redirect: Option<&Redirect>, patch: &Patch, done: Don
     }
     drop(motion);
     if let Some(redirect) = redirect {
-        objects::clear_filter(redirect, patch, &mut ready);
+        objects::clear_filter(core, redirect, &mut ready);
     }
     thread::debug(&patch.name, c"completing ", c"unpatching transition");
     for object in prepared.iter().filter_map(|&index| patch.objects.get(index)) {

@@ -3,10 +3,14 @@
 //! goes. Called by the module notifier. Invariant: after [`going`] nothing of the core refers to the module.
 
 use core::sync::atomic::Ordering;
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::{delay::fsleep, Delta},
+};
 
 use super::{
-    objects::{patch, resolve, withdraw},
+    objects::{self, patch, resolve, withdraw},
     patch::Patch,
     registered::Registered,
     replace,
@@ -14,6 +18,9 @@ use super::{
     states, transition,
 };
 use crate::kernel_api::{description::Moment, ftrace::Redirect, module::Module};
+
+/// Milliseconds until a module that goes asks for memory again.
+const PAUSE: i64 = 2;
 
 /// A module is about to run its init, or has run it: patches that wait for it are applied. An error refuses the module, as
 /// long as it `can_be_refused`; one that has run its init stays as it is.
@@ -136,6 +143,15 @@ fn revert(core: &mut Core, redirect: &Redirect, module: Module) {
             object.form.call(Moment::PostUnpatch);
         }
         object.form.set_module(None);
+    }
+    // Nothing may be left of it in the filter: ftrace would find the place of another module, and give up for ever
+    // (kernel/trace/ftrace.c:referenced_filters). Nor in what the handler has.
+    let mut told = false;
+    while !objects::tidy(core, redirect) {
+        if !core::mem::replace(&mut told, true) {
+            pr_warn!("no memory to let go of module '{}': waiting for some\n", module.name());
+        }
+        fsleep(Delta::from_millis(PAUSE));
     }
 }
 

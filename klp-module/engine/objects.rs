@@ -104,8 +104,8 @@ pub(crate) fn patch(
     // The filter first: until the table is published, the handler finds nothing to do there.
     let mut ips = new_ips(core, resolved.iter())?;
     ips.retain(|ip| !ready.contains(ip));
-    if let Err(err) = redirect.add(&mut ips) {
-        report_refused(redirect, object, resolved, &ips, err);
+    if let Err(err) = make_room(core, ips.len()).and_then(|()| redirect.add(&mut ips)) {
+        report_refused(core, redirect, object, resolved, &ips, err);
         return Err(err);
     }
     let before = core.layers.len();
@@ -122,7 +122,7 @@ pub(crate) fn patch(
     if published.is_err() {
         object.patched.store(false, Ordering::Relaxed);
         core.layers.truncate(before);
-        clear_filter(redirect, patch, &mut ips);
+        clear_filter(core, redirect, &mut ips);
     }
     published
 }
@@ -155,11 +155,18 @@ fn report_function(name: &CStr, err: Error) {
 }
 
 /// The functions at `ips` were asked for together; the log names the one that was refused.
-fn report_refused(redirect: &Redirect, object: &Object, resolved: &[Resolved], ips: &[usize], err: Error) {
+fn report_refused(
+    core: &mut Core,
+    redirect: &Redirect,
+    object: &Object,
+    resolved: &[Resolved],
+    ips: &[usize],
+    err: Error,
+) {
     for func in resolved.iter().filter(|func| ips.contains(&func.layer.ip)) {
-        let alone = redirect.add(&mut [func.layer.ip]);
+        let alone = make_room(core, 1).and_then(|()| redirect.add(&mut [func.layer.ip]));
         match (alone, object.funcs.get(func.layer.func as usize)) {
-            (Ok(()), _) => drop(redirect.remove(&mut [func.layer.ip])),
+            (Ok(()), _) => clear_filter(core, redirect, &mut [func.layer.ip]),
             (Err(_), Some(func)) => report_function(&func.name, err),
             (Err(_), None) => {}
         }
@@ -180,12 +187,12 @@ pub(crate) fn unpatch(
     without(&mut kept, patch, only);
     let mut ips = core.keep(kept, unless)?;
     mark_unpatched(patch, only);
-    clear_filter(redirect, patch, &mut ips);
+    clear_filter(core, redirect, &mut ips);
     Ok(())
 }
 
-/// The same for what cannot stay. Without memory the handler keeps what it had, until the thread has some; call-outs stay in
-/// the filter, where they find nothing to do from then on. Says whether the handler knows.
+/// The same for what cannot stay. Without memory the handler keeps what it had, and the filter, too, until [`tidy`] has some. Says
+/// whether the handler knows.
 pub(super) fn withdraw(core: &mut Core, redirect: &Redirect, patch: &Patch, only: Option<usize>) -> bool {
     let Err(err) = unpatch(core, redirect, patch, only, &|| false) else {
         return true;
@@ -195,6 +202,12 @@ pub(super) fn withdraw(core: &mut Core, redirect: &Redirect, patch: &Patch, only
         &*patch.name,
         err.to_errno()
     );
+    for layer in &core.layers {
+        if goes(layer, patch, only) && !core.unwanted.contains(&layer.ip) {
+            // Room was made when it came. What is another's, too, `tidy` leaves.
+            let _ = core.unwanted.push_within_capacity(layer.ip);
+        }
+    }
     without(&mut core.layers, patch, only);
     mark_unpatched(patch, only);
     core.is_stale = true;
@@ -204,8 +217,12 @@ pub(super) fn withdraw(core: &mut Core, redirect: &Redirect, patch: &Patch, only
 
 /// What is left of the layers when those of a patch go, or of one object of it.
 fn without(layers: &mut KVec<Layer>, patch: &Patch, only: Option<usize>) {
-    layers.retain(|layer| layer.patch != patch.id || only.is_some_and(|index| layer.object as usize != index));
+    layers.retain(|layer| !goes(layer, patch, only));
     replace::uncover(layers);
+}
+
+fn goes(layer: &Layer, patch: &Patch, only: Option<usize>) -> bool {
+    layer.patch == patch.id && only.is_none_or(|index| layer.object as usize == index)
 }
 
 fn mark_unpatched(patch: &Patch, only: Option<usize>) {
@@ -216,13 +233,42 @@ fn mark_unpatched(patch: &Patch, only: Option<usize>) {
     }
 }
 
-/// A call-out that stays in the filter finds nothing to do: an error is for the log.
-pub(super) fn clear_filter(redirect: &Redirect, patch: &Patch, ips: &mut [usize]) {
-    if let Err(err) = redirect.remove(ips) {
-        pr_warn!(
-            "failed to clear the ftrace filter for patch '{}' ({})\n",
-            &*patch.name,
-            err.to_errno()
-        );
+/// Before `more` places are added to the filter: so that each place there can be written down when it cannot be taken out.
+pub(super) fn make_room(core: &mut Core, more: usize) -> Result {
+    let all = core.layers.len().saturating_add(more);
+    Ok(core.unwanted.reserve(all, GFP_KERNEL)?)
+}
+
+/// Takes places out of the filter that are nobody's any more; without memory [`tidy`] will. Until then they find nothing to do.
+pub(super) fn clear_filter(core: &mut Core, redirect: &Redirect, ips: &mut [usize]) {
+    if redirect.remove(ips).is_ok() {
+        return;
     }
+    for ip in ips {
+        if !core.unwanted.contains(ip) {
+            // Room was made for all that are there.
+            let _ = core.unwanted.push_within_capacity(*ip);
+        }
+    }
+    thread::wake();
+}
+
+/// Does what there was no memory for: tells the handler, and takes places out of the filter. False when there still is none.
+pub(super) fn tidy(core: &mut Core, redirect: &Redirect) -> bool {
+    if core.is_stale && core.publish().is_err() {
+        return false;
+    }
+    let layers = &core.layers;
+    core.unwanted
+        .retain(|&mut ip| !layers.iter().any(|layer| layer.ip == ip));
+    // One by one: a place that is not there any more must not keep the others.
+    while let Some(&ip) = core.unwanted.last() {
+        match redirect.remove(&mut [ip]) {
+            Err(err) if err == ENOMEM => return false,
+            Err(err) if err != ENOENT => pr_warn!("failed to clear the ftrace filter ({})\n", err.to_errno()),
+            _ => {}
+        }
+        core.unwanted.pop();
+    }
+    true
 }

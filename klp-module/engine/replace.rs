@@ -74,7 +74,7 @@ pub(crate) fn replace(
     let mut ips = core
         .keep(kept, unless)
         .inspect_err(|_| set_enabled_but(core, patch, true))?;
-    clear_filter(redirect, patch, &mut ips);
+    clear_filter(core, redirect, &mut ips);
     while let Some(place) = core.patches.iter().position(|other| other.patch.id != patch.id) {
         let Ok(registered) = core.patches.remove(place) else {
             break;

@@ -69,6 +69,12 @@ impl Motion {
     }
 }
 
+/// The module goes: what its lists have room in goes with it. Statics are never dropped.
+pub(crate) fn stop() {
+    let core = core::mem::replace(&mut *CORE.lock(), Core::new());
+    drop(core);
+}
+
 /// Asked while the machine stands. True: what the handler has must not change.
 pub(crate) type Unless<'a> = &'a (dyn Fn() -> bool + Sync);
 
@@ -88,6 +94,9 @@ pub(crate) struct Core {
     pub(crate) table: Option<Arc<Table>>,
     /// Something went that could not stay, and there was no memory to tell the handler: the thread tries again.
     pub(crate) is_stale: bool,
+    /// Places that are nobody's, but may be in the ftrace filter: taking one out takes memory. There is room for all that are in
+    /// the filter.
+    pub(crate) unwanted: KVec<usize>,
     last_id: u32,
 }
 
@@ -101,6 +110,7 @@ impl Core {
             leaving: KVec::new(),
             table: None,
             is_stale: false,
+            unwanted: KVec::new(),
             last_id: 0,
         }
     }
@@ -137,9 +147,13 @@ impl Core {
         moving.map(|registered| registered.patch.clone())
     }
 
-    /// No patch, so that the ftrace ops may go.
-    pub(crate) fn is_unused(&self) -> bool {
-        self.patches.is_empty() && self.layers.is_empty()
+    /// No patch, so that the ftrace ops may go. Then all that is in its filter goes with it.
+    pub(crate) fn is_unused(&mut self) -> bool {
+        let unused = self.patches.is_empty() && self.layers.is_empty();
+        if unused {
+            self.unwanted.clear();
+        }
+        unused
     }
 
     /// Lets the handler see what is here, and waits until nobody uses what it saw before. Sleeps.

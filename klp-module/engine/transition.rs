@@ -158,7 +158,7 @@ pub(super) fn end(core: &mut Core, patch: &Patch) -> Option<Motion> {
 pub(crate) fn step() -> u32 {
     let mut redirect = REDIRECT.lock();
     let mut core = CORE.lock();
-    if core.is_stale && core.publish().is_err() {
+    if redirect.as_ref().is_some_and(|ops| !objects::tidy(&mut core, ops)) {
         return RETRY;
     }
     let Phase::Moving { patch, direction } = core.phase else {
