@@ -48,6 +48,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "klp_rs: patches without consistency wait for nobody, and their modules for whoever is inside",
         immediate,
     ),
+    Scenario::anchor(
+        "klp_rs: whatever memory it does not get, it undoes what it did, or does it later",
+        memory,
+    )
+    .within_secs(300),
+    Scenario::anchor(
+        "klp_rs: the set of tasks grows, and waits for who has no room in it",
+        growth,
+    )
+    .within_secs(120),
     Scenario::anchor("klp_rs: every sample comes, is in force and goes", samples).within_secs(120),
     Scenario::anchor("klp_rs: system states and shadow variables", data).within_secs(120),
     Scenario::anchor("klp_rs: the kernel's own sample patches run unmodified", compat).within_secs(120),
@@ -55,8 +65,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// What takes too long for every run.
-pub(super) const NIGHTLY: &[Scenario] =
-    &[Scenario::anchor("klp_rs: no call sees two versions in ten minutes of storm", long_storm).within_secs(720)];
+pub(super) const NIGHTLY: &[Scenario] = &[
+    Scenario::anchor("klp_rs: no call sees two versions in ten minutes of storm", long_storm).within_secs(720),
+    Scenario::anchor(
+        "klp_rs: whatever memory it does not get, once or from then on, it undoes what it did, or does it later",
+        memory_both,
+    )
+    .within_secs(1200),
+];
 
 /// With cores that lack a rule: the storm must notice. Nothing else may rely on the machine afterwards.
 pub(super) const WITHOUT_A_RULE: &[Scenario] = &[
@@ -103,7 +119,7 @@ pub(super) const FORCED: &[Scenario] =
     &[Scenario::anchor("klp_rs: a forced transition ends at once and its module stays", force).leaving_modules()];
 
 /// The runner's bound comes first; this one only has to be there.
-const BOUND: Duration = Duration::from_secs(900);
+const BOUND: Duration = Duration::from_secs(1300);
 
 /// Runs one script. Its indented lines are figures, its last line counts, and what failed is the reason.
 fn script(guest: &Guest, arguments: &[&str]) -> Result<()> {
@@ -172,6 +188,18 @@ fn descriptions(guest: &Guest) -> Result<()> {
 
 fn immediate(guest: &Guest) -> Result<()> {
     script(guest, &["immediate"])
+}
+
+fn memory(guest: &Guest) -> Result<()> {
+    script(guest, &["memory"])
+}
+
+fn memory_both(guest: &Guest) -> Result<()> {
+    script(guest, &["memory", "both"])
+}
+
+fn growth(guest: &Guest) -> Result<()> {
+    script(guest, &["growth"])
 }
 
 fn samples(guest: &Guest) -> Result<()> {
