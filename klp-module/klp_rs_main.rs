@@ -12,6 +12,7 @@ mod engine;
 mod kernel_api;
 mod pure;
 
+use engine::state;
 use kernel_api::{dir::Root, hooks::Hooks, module::Notices, shadow::Shadows, symbols::Symbols, task, thread::Thread};
 
 module! {
@@ -51,8 +52,9 @@ struct LastCallers;
 
 impl Drop for LastCallers {
     fn drop(&mut self) {
-        drop(engine::state::redirecting().take());
+        drop(state::redirecting().take());
         Hooks::synchronize();
+        state::stop();
     }
 }
 

@@ -31,11 +31,13 @@ pub(crate) struct Leaving {
     pause: u32,
 }
 
-/// What [`delay`] needs of the functions in force, before they go; none when nothing that is there is immediate.
-pub(super) fn calls(core: &Core) -> Result<Option<Arc<Calls>>> {
+/// What [`delay`] needs of the functions in force, before they go, and room for all patches that may; none when nothing that is
+/// there is immediate.
+pub(super) fn calls(core: &mut Core) -> Result<Option<Arc<Calls>>> {
     if !core.patches.iter().any(|registered| registered.patch.has_immediate()) {
         return Ok(None);
     }
+    core.leaving.reserve(core.patches.len(), GFP_KERNEL)?;
     let mut calls = KVec::new();
     for layer in &core.layers {
         calls.push((layer.ip, (layer.object, layer.func)), GFP_KERNEL)?;
@@ -43,7 +45,7 @@ pub(super) fn calls(core: &Core) -> Result<Option<Arc<Calls>>> {
     Ok(Some(Arc::new(calls, GFP_KERNEL)?))
 }
 
-/// The module of a patch that is out of force waits for the tasks inside. Without memory it stays for ever.
+/// The module of a patch that is out of force waits for the tasks inside.
 pub(super) fn delay(core: &mut Core, patch: &Arc<Patch>, calls: &Arc<Calls>) {
     let (start, end) = patch.description.module().text();
     let leaving = Leaving {
@@ -62,11 +64,9 @@ pub(super) fn delay(core: &mut Core, patch: &Arc<Patch>, calls: &Arc<Calls>) {
             "tasks cannot be seen to leave patch '{}': its module stays\n",
             &*patch.name
         );
-    } else if core.leaving.push(leaving, GFP_KERNEL).is_err() {
-        pr_warn!(
-            "no memory to see the end of patch '{}': its module stays\n",
-            &*patch.name
-        );
+    } else {
+        // Its room was made by `calls`.
+        let _ = core.leaving.push(leaving, GFP_KERNEL);
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::kernel_api::{description::Moment, ftrace::Redirect, module::Module};
 
 /// Milliseconds until a module that goes asks for memory again.
-const PAUSE: i64 = 10;
+const PAUSE: i64 = 2;
 
 /// A module is about to run its init, or has run it: patches that wait for it are applied. An error refuses the module, as
 /// long as it `can_be_refused`; one that has run its init stays as it is.

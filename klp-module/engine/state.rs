@@ -101,6 +101,12 @@ impl Motion {
     }
 }
 
+/// The module goes: what its lists have room in goes with it. Statics are never dropped.
+pub(crate) fn stop() {
+    let core = core::mem::replace(&mut *CORE.lock(), Core::new());
+    drop(core);
+}
+
 /// Asked while the machine stands. True: what the handler has must not change.
 pub(crate) type Unless<'a> = &'a (dyn Fn() -> bool + Sync);
 

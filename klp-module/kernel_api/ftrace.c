@@ -82,27 +82,9 @@ int klp_rs_ftrace_remove(unsigned long *ips, unsigned int count)
 	return count ? ftrace_set_filter_ips(&klp_rs_ops, ips, count, 1, 0) : 0;
 }
 
-/*
- * -EAGAIN when one of @ips has a direct caller: that one needs an ops of its own. Who comes later is told of this ops
- * (kernel/trace/ftrace.c:__ftrace_hash_update_ipmodify), so the question comes after the change.
- */
 int klp_rs_ftrace_add(unsigned long *ips, unsigned int count)
 {
-	unsigned int i;
-	int err;
-
-	if (!count)
-		return 0;
-	err = ftrace_set_filter_ips(&klp_rs_ops, ips, count, 0, 0);
-	if (err)
-		return err;
-	for (i = 0; i < count; i++) {
-		if (klp_rs_has_direct(ips[i])) {
-			klp_rs_ftrace_remove(ips, count);
-			return -EAGAIN;
-		}
-	}
-	return 0;
+	return count ? ftrace_set_filter_ips(&klp_rs_ops, ips, count, 0, 0) : 0;
 }
 
 /*

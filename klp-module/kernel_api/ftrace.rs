@@ -24,7 +24,7 @@ pub(crate) struct Redirect {
 }
 
 impl Redirect {
-    /// Registers it, for the functions that call out at `ips`. All or none, as in `add`. Sleeps.
+    /// Registers it, for the functions that call out at `ips`. All or none, as in `add`; direct callers are told. Sleeps.
     pub(crate) fn register(ips: impl Iterator<Item = usize>) -> Result<Self> {
         let mut shared = KVec::new();
         add_each(&mut shared, ips)?;
@@ -70,6 +70,12 @@ impl Redirect {
             check(unsafe { ffi::klp_rs_ftrace_add(shared.as_mut_ptr().cast::<c_ulong>(), shared.len() as c_uint) })?;
             // Room was made by `add`.
             self.shared.extend_from_slice(&shared, GFP_KERNEL)?;
+            // A direct caller that came before the change was not told of it, one that comes later is
+            // (kernel/trace/ftrace.c:__ftrace_hash_update_ipmodify): so it is asked for behind it.
+            if shared.iter().any(|&ip| has_direct(ip)) {
+                self.tidy()?;
+                return Err(EAGAIN);
+            }
             self.wanted = self.shared.len();
             Ok(())
         });
@@ -87,8 +93,7 @@ impl Redirect {
         for &ip in ips {
             // One that has just left, though nobody may be called directly by now: two ops cannot have one function.
             let left = self.left.iter().position(|own| own.ip == ip);
-            // SAFETY: Asks for any address.
-            if left.is_none() && !unsafe { ffi::klp_rs_has_direct(ip as c_ulong) } {
+            if left.is_none() && !has_direct(ip) {
                 shared.push(ip, GFP_KERNEL)?;
                 continue;
             }
@@ -163,6 +168,12 @@ impl Redirect {
     pub(crate) fn settle(&mut self) {
         self.left.clear();
     }
+}
+
+/// Does the function that calls out at `ip` call somebody directly, too?
+fn has_direct(ip: usize) -> bool {
+    // SAFETY: Asks for any address.
+    unsafe { ffi::klp_rs_has_direct(ip as c_ulong) }
 }
 
 /// Several names can be one function's, and a place is in a filter once.

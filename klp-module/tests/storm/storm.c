@@ -4,7 +4,7 @@
  * reads all that klp_rs shows in sysfs meanwhile; or in the ways named only, each as often as it is named. Ends early when it
  * gets SIGTERM. Static, for an initramfs. Says nothing about versions: /proc/agree/count does.
  *
- * storm watch FILE: see watch(). storm attach fentry|fexit FUNCTION: see program.c.
+ * storm watch FILE: see watch(). storm attach fentry|fexit FUNCTION: see program.c. storm crowd COUNT: see crowd().
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -184,6 +184,8 @@ int main(int argc, char **argv)
 		return watch(argv[2]);
 	if (argc == 4 && !strcmp(argv[1], "attach"))
 		return attach(argv[2], argv[3]);
+	if (argc == 3 && !strcmp(argv[1], "crowd"))
+		return crowd(atoi(argv[2]));
 	deadline = time(NULL) + (argc > 1 ? atoi(argv[1]) : 10);
 	for (i = 0; argc <= 2 && i < WAYS; i++)
 		for (j = 0; j < ways[i].processes; j++)

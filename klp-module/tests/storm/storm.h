@@ -11,6 +11,9 @@ bool ended(void);
 /* uring.c: reads /proc/agree/call through io_uring, so that a worker of it enters the patched functions. */
 void uring_caller(void);
 
+/* crowd.c */
+int crowd(int count);
+
 /* sysfs.c */
 void sysfs_reader(void);
 void sysfs_poller(void);
