@@ -41,7 +41,7 @@ version=${wanted#rustc }
 version=${version%% *}
 found=
 tell() { "$1" --version 2>/dev/null | grep . || echo "no $1"; }
-for rustc in ${RUSTC:+"$RUSTC"} rustc "rustc-${version%.*}"; do
+for rustc in ${RUSTC:-rustc "rustc-${version%.*}"}; do
     [ "$("$rustc" --version 2>/dev/null)" != "$wanted" ] || { found=$rustc && break; }
 done
 [ -n "$found" ] || refuse "its Rust metadata is of $wanted" "here is $(tell "${RUSTC:-rustc}")" \

@@ -7,8 +7,9 @@ use kernel::{prelude::*, sync::Arc};
 use super::{state::Core, tasks::Tasks};
 use crate::{
     kernel_api::{
+        ftrace,
         published::{PreemptOff, Published, Reentry},
-        task::{Still, Walk},
+        task::{in_trampoline, Still, Walk},
     },
     pure::{
         func_stack,
@@ -61,6 +62,12 @@ impl Table {
             }
         }
         let tasks = core.motion.as_ref().map(|motion| motion.tasks.clone());
+        if let Some(tasks) = tasks
+            .as_ref()
+            .filter(|_| ips.iter().any(|&(ip, _)| ftrace::has_direct(ip)))
+        {
+            tasks.set_traced();
+        }
         Ok(Self {
             slots,
             complete,
@@ -78,6 +85,10 @@ impl Table {
 
     /// Moves a task to where the transition goes, if its stack allows that. `entering` is for the handler alone: where it
     /// was called from.
+    ///
+    /// A BPF trampoline that does not know yet that calls are sent elsewhere is about to call the original, and nothing else on
+    /// the stack tells it (`kernel/bpf/trampoline.c:bpf_trampoline_update` has functions jump there). It may be one of before
+    /// the transition, and whose it is cannot be told: so none may be on the stack when a function concerned has any.
     pub(crate) fn try_move(&self, tasks: &Tasks, task: &Still<'_>, mut entering: Option<usize>) -> Verdict {
         let patched = tasks.target_patched();
         if tasks.is_patched(task.key()) == patched || task.is_dead() {
@@ -87,7 +98,7 @@ impl Table {
         let mut inside = None;
         let walk = task.walk_stack(|address| {
             inside = stack_verdict::inside(leaves, &self.ips, &mut entering, address);
-            inside.is_some()
+            inside.is_some() || (tasks.is_traced() && in_trampoline(address))
         });
         match (walk, inside) {
             (_, Some(func)) => Verdict::Inside(func),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Objects: resolving their functions, putting these in force and taking them out. Knows nothing of tasks; when modules come
-//! and go is modules.rs' matter. Invariant: an object's functions are in `Core::layers` and in the ftrace filter, or in
-//! neither, whenever the core's lock is free.
+//! and go is modules.rs' matter. Invariant: a function in `Core::layers` is in an ftrace filter whenever the core's
+//! lock is free; one that has left them leaves its filter as soon as there is memory, and an ops of its own a moment later.
 
 use core::sync::atomic::Ordering;
 use kernel::{prelude::*, str::CStr};

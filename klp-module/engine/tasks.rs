@@ -55,6 +55,8 @@ pub(crate) struct Tasks {
     /// Tasks may move: nothing can refuse the transition any more.
     begun: AtomicBool,
     segments: [Once<Segment>; SEGMENTS],
+    /// A function concerned had a BPF program during the transition: see `Table::try_move`.
+    traced: AtomicBool,
     /// Moves made by hooks.
     tally: Tally,
     strays: Strays,
@@ -70,6 +72,7 @@ impl Tasks {
             began_patched: !direction.arrives_patched(),
             target_patched: AtomicBool::new(direction.arrives_patched()),
             begun: AtomicBool::new(false),
+            traced: AtomicBool::new(false),
             segments: [const { Once::new() }; SEGMENTS],
             tally: Tally::new(),
             strays: Strays::new(),
@@ -125,6 +128,17 @@ impl Tasks {
     /// May tasks move? The handler, and the first of the hooks, know of a transition that can still be refused.
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// A function concerned has a BPF program. Before the handler is told of the function.
+    pub(crate) fn set_traced(&self) {
+        // Relaxed, as in `is_traced`: who looks at a task has what was published after.
+        self.traced.store(true, Ordering::Relaxed);
+    }
+
+    /// Has one, or had?
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed)
     }
 
     /// Where tasks go now.

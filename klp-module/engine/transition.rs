@@ -198,7 +198,7 @@ pub(crate) fn step() -> u32 {
         registered.release();
     }
     if unused {
-        // May wait long for whoever is inside the trampoline; only those who want the ops themselves wait for it.
+        // May wait long for whoever is inside the trampoline; who brings a patch or loads a module waits for it, nobody else.
         *redirect = None;
     }
     0

@@ -139,6 +139,7 @@ unsafe extern "C" {
 
     pub(super) fn klp_rs_stack_walk(task: *mut task_struct, frame: FrameFn, cookie: *mut c_void) -> c_int;
     pub(super) fn klp_rs_stacks_are_reliable() -> bool;
+    pub(super) fn klp_rs_in_trampoline(address: c_ulong) -> bool;
     pub(super) fn klp_rs_with_blocked(task: *mut task_struct, pinned: TaskFn, cookie: *mut c_void) -> bool;
     pub(super) fn klp_rs_each_cpu(still: TaskFn, off: TaskFn, cookie: *mut c_void);
     pub(super) fn klp_rs_wake_idle();

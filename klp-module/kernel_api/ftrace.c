@@ -92,7 +92,7 @@ int klp_rs_ftrace_add(unsigned long *ips, unsigned int count)
  * ftrace's entry (a BPF program that runs at its end calls the function itself, and would go on calling the old one), is told
  * that calls may be sent elsewhere when an ops is registered, not when its filter changes
  * (kernel/trace/ftrace.c:prepare_direct_functions_for_ipmodify). -EBUSY when it cannot do with that; -EAGAIN, after a
- * millisecond, when it is just being changed (kernel/bpf/trampoline.c:bpf_tramp_ftrace_ops_func).
+ * millisecond, when it or another is just being changed (kernel/bpf/trampoline.c:bpf_tramp_ftrace_ops_func).
  */
 struct ftrace_ops *klp_rs_ftrace_own(unsigned long ip)
 {
@@ -106,12 +106,16 @@ struct ftrace_ops *klp_rs_ftrace_own(unsigned long ip)
 	err = ftrace_set_filter_ip(ops, ip, 0, 1);
 	if (!err)
 		err = register_ftrace_function(ops);
-	if (err) {
-		ftrace_free_filter(ops);
-		kfree(ops);
+	if (!err)
+		return ops;
+	if (ops->flags & FTRACE_OPS_FL_ENABLED)
+		/* ftrace has shut itself down on the way: what it has then stays. */
 		return ERR_PTR(err);
-	}
-	return ops;
+	/* It was on ftrace's list before it was refused (kernel/trace/ftrace.c:ftrace_startup): somebody may be looking at it. */
+	klp_rs_synchronize();
+	ftrace_free_filter(ops);
+	kfree(ops);
+	return ERR_PTR(err);
 }
 
 /* Waits as klp_rs_ftrace_unregister() does. An error means that ftrace has shut itself down: what it has then stays. */

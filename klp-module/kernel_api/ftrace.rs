@@ -9,8 +9,9 @@ use kernel::{error::from_err_ptr, prelude::*};
 
 use super::{entry::check, ffi, thread};
 
-/// Somebody may attach a BPF program to a function while it is asked for: so often it is asked for again.
-const TRIES: u32 = 10;
+/// BPF programs may be attached, to this function or another, while it is asked for: so often it is asked for again, mostly
+/// after a millisecond.
+const TRIES: u32 = 100;
 
 /// The registered ops, and where it is called from.
 pub(crate) struct Redirect {
@@ -40,7 +41,7 @@ impl Redirect {
     }
 
     /// Has the functions call out at `ips`, which may do so already. All or none; -EBUSY when another IPMODIFY user has one of
-    /// them, or is called from there directly and would not notice.
+    /// them, or is called from there directly and would not notice, or when BPF programs are attached without end.
     pub(crate) fn add(&mut self, ips: impl Iterator<Item = usize>) -> Result {
         let mut missing = KVec::new();
         add_each(&mut missing, ips.filter(|&ip| !self.has(ip)))?;
@@ -71,7 +72,8 @@ impl Redirect {
             // Room was made by `add`.
             self.shared.extend_from_slice(&shared, GFP_KERNEL)?;
             // A direct caller that came before the change was not told of it, one that comes later is
-            // (kernel/trace/ftrace.c:__ftrace_hash_update_ipmodify): so it is asked for behind it.
+            // (kernel/trace/ftrace.c:__ftrace_hash_update_ipmodify): so it is asked for behind it. Until it is out of the filter
+            // again, a change of any BPF trampoline finds one that does not know, warns, and is refused.
             if shared.iter().any(|&ip| has_direct(ip)) {
                 self.tidy()?;
                 return Err(EAGAIN);
@@ -171,7 +173,7 @@ impl Redirect {
 }
 
 /// Does the function that calls out at `ip` call somebody directly, too?
-fn has_direct(ip: usize) -> bool {
+pub(crate) fn has_direct(ip: usize) -> bool {
     // SAFETY: Asks for any address.
     unsafe { ffi::klp_rs_has_direct(ip as c_ulong) }
 }
@@ -188,7 +190,7 @@ fn add_each(places: &mut KVec<usize>, ips: impl Iterator<Item = usize>) -> Resul
 
 impl Drop for Redirect {
     fn drop(&mut self) {
-        // SAFETY: Registered by `register`. An error means that it was not: then there is nothing to undo.
+        // SAFETY: Registered by `register`. An error means that ftrace has shut itself down: then nothing can be undone.
         unsafe { ffi::klp_rs_ftrace_unregister() };
     }
 }

@@ -58,6 +58,7 @@ typedef bool (*klp_rs_frame_fn)(void *cookie, unsigned long address);
 typedef void (*klp_rs_pinned_fn)(void *cookie, struct task_struct *task);
 int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *cookie);
 bool klp_rs_stacks_are_reliable(void);
+bool klp_rs_in_trampoline(unsigned long address);
 bool klp_rs_with_blocked(struct task_struct *task, klp_rs_pinned_fn pinned, void *cookie);
 void klp_rs_each_cpu(klp_rs_pinned_fn still, klp_rs_pinned_fn off, void *cookie);
 void klp_rs_wake_idle(void);

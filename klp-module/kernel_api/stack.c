@@ -6,12 +6,14 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
+#include <linux/kallsyms.h>
 #include <linux/printk.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/smp.h>
 #include <linux/stop_machine.h>
+#include <linux/string.h>
 #include <linux/wait.h>
 
 #include "klp_rs_glue.h"
@@ -23,6 +25,21 @@
 bool klp_rs_stacks_are_reliable(void)
 {
 	return true;
+}
+
+/*
+ * Is @address in a BPF trampoline? For return addresses on stacks that are being walked.
+ */
+bool klp_rs_in_trampoline(unsigned long address)
+{
+	static const char name[] = "bpf_trampoline_"; /* kernel/bpf/trampoline.c:bpf_tramp_image_alloc */
+	char text[KSYM_SYMBOL_LEN];
+
+	/* Where arch/x86/mm/init.c:execmem_arch_setup has room for what is made at run time; names take time. */
+	if (address < MODULES_VADDR || address >= MODULES_END)
+		return false;
+	sprint_symbol(text, address);
+	return !strncmp(text, name, strlen(name));
 }
 
 /*
@@ -63,6 +80,11 @@ bool klp_rs_stacks_are_reliable(void)
 int klp_rs_stack_walk(struct task_struct *task, klp_rs_frame_fn frame, void *cookie)
 {
 	return -EINVAL;
+}
+
+bool klp_rs_in_trampoline(unsigned long address)
+{
+	return false;
 }
 #endif
 

@@ -193,6 +193,12 @@ pub(crate) fn sweep<F: FnMut(Still<'_>) + Send>(mut still: F) {
     unsafe { ffi::klp_rs_sweep(with_still::<F>, (&raw mut still).cast()) };
 }
 
+/// Is this return address that of a call by a BPF trampoline?
+pub(crate) fn in_trampoline(address: usize) -> bool {
+    // SAFETY: Needs nothing of its caller: any address may be asked for.
+    unsafe { ffi::klp_rs_in_trampoline(address as c_ulong) }
+}
+
 /// Can this kernel say for sure what is on the stack of a task? Otherwise every walk is unreliable.
 pub(crate) fn stacks_are_reliable() -> bool {
     // SAFETY: Needs nothing of its caller.

@@ -160,7 +160,7 @@ for where in fentry fexit; do
     wait $program
     check "  the program goes, the patch stays in force" is /proc/cmdline "this has been live patched in Rust"
     leaves cmdline_rs
-    until_ "  ftrace has nothing left of it" 50 sh -c '! grep cmdline_proc_show /sys/kernel/tracing/enabled_functions'
+    until_ "  ftrace has nothing left of it" 50 free cmdline_proc_show
 done
 load cmdline_rs
 until_ "a patch is there before the program" 50 is $K/cmdline_rs/transition 0
@@ -173,6 +173,19 @@ leaves cmdline_rs
 check "  the original is back" is /proc/cmdline "$original"
 kill -TERM $program
 wait $program
+# On the way into a function by way of a trampoline that knows nothing of patches, and jumps past ftrace.
+load agree
+storm trampoline &
+reader=$!
+held $reader
+check "somebody is in a BPF trampoline" insmod /modules/bad.ko case=named func=bpf_lsm_file_lock
+usleep 1000000
+check "  which the transition of the function waits for" is $K/bad/transition 1
+write 1 /proc/agree/gate
+wait $reader
+until_ "  until that has called it" 50 is $K/bad/transition 0
+leaves bad
+check "agree unloads" unload agree
 leaves immediate_rs
 
 # Somebody whom a function calls directly, and who cannot share it with who sends calls elsewhere.

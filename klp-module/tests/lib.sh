@@ -60,8 +60,16 @@ write() { { echo "$1" >"$2"; } 2>"$T/out"; }
 refused() { ! env echo "$1" 2>"$T/out" >"$2" && grep -q "$3" "$T/out"; }
 # Within three seconds.
 unload() { i=0; while ! rmmod $1 2>/dev/null && [ $i -lt 30 ]; do usleep 100000; i=$((i + 1)); done; [ $i -lt 30 ]; }
+traced=/sys/kernel/tracing/enabled_functions
+# ftrace has nothing of the function any more.
+free() { [ -r $traced ] && ! grep -q "^$1 " $traced; }
 # Disabled, gone and unloaded.
 leaves() { write 0 $K/$1/enabled; until_ "$1 leaves" 50 gone $K/$1 && check "$1 unloads" unload $1; }
+
+# Kernel memory in kilobytes.
+kept() { awk '/^(Slab|VmallocUsed|KernelStack):/ { sum += $2 } END { print sum }' /proc/meminfo; }
+# What the kernel is tainted by beside O, E and K: out of tree, unsigned, the kernel's own core (kernel/panic.c:taint_flags).
+tainted() { echo $(($(cat /proc/sys/kernel/tainted) & ~(4096 | 8192 | 32768))); }
 
 # value NAME [LINE]: the number behind a name in /proc/agree/count, in its first line or in the one that begins so.
 value() { awk -v name="$1" -v line="${2:-calls}" '$1 == line { for (i = 1; i < NF; i++) if ($i == name) print $(i + 1) }' /proc/agree/count; }

@@ -9,6 +9,8 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 test=$1
 shift
 . "$here/lib.sh"
+before_test=$(tainted)
 . "$here/$test.sh"
+check "the kernel is tainted by nothing new" [ "$(tainted)" = "$before_test" ]
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

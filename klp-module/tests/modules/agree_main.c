@@ -6,7 +6,8 @@
  *   /proc/agree/burst   read: many calls without a pause
  *   /proc/agree/hold    read: sleeps in agree_hold() until the gate is opened
  *   /proc/agree/gate    write 1 or 0: opens or closes it
- *   /proc/agree/map     mapped and touched: the page fault calls agree_caller(), wherever that comes from
+ *   /proc/agree/map     mapped and touched: the page fault calls agree_caller(), wherever that comes from; behind the first page it
+ *                       waits for the gate before
  *   /proc/agree/count   read: calls, mixed versions, calls of each version; then, by who called, calls of each version
  *
  * With the parameter kthreads=N that many kernel threads call agree_caller() too; interrupts=1, nmis=1 and idle=1 are told in
@@ -93,10 +94,18 @@ static ssize_t gate_write(struct file *file, const char __user *buffer, size_t s
 	return size;
 }
 
+/* No signal ends it. */
+static noinline void map_hold(void)
+{
+	wait_event(agree.gate, READ_ONCE(agree.open));
+}
+
 static vm_fault_t map_fault(struct vm_fault *fault)
 {
 	int i;
 
+	if (fault->pgoff)
+		map_hold();
 	/* Several, because a child is made more slowly than it calls. */
 	for (i = 0; i < 4; i++)
 		agree_call_as(AGREE_FAULTS);

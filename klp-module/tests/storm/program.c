@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A BPF program that does nothing but be attached to a function of the kernel: fentry, or fexit, for which the kernel calls the
- * function from a trampoline of the program. How often it ran is told when asked with SIGUSR1; it goes with SIGTERM.
+ * BPF programs at functions of the kernel.
+ *
+ * storm attach fentry|fexit FUNCTION: one that does nothing; for fexit, the kernel calls the function from a trampoline of the
+ * program. How often it ran is told when asked with SIGUSR1; it goes with SIGTERM.
+ *
+ * storm trampoline: one at bpf_lsm_file_lock(), before it, that reads a page which is not there until agree.ko's gate is opened; and
+ * calls that function, so that it waits in the trampoline, on its way into it.
  */
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -10,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,6 +24,8 @@
 #include "storm.h"
 
 #define KERNEL_TYPES "/sys/kernel/btf/vmlinux"
+/* Programs that sleep may be there, and hardly anybody calls it. */
+#define HOOK "bpf_lsm_file_lock"
 
 static long bpf(int command, union bpf_attr *attr)
 {
@@ -100,37 +109,78 @@ static unsigned long long runs(int program)
 	return bpf(BPF_OBJ_GET_INFO_BY_FD, &attr) ? 0 : info.run_cnt;
 }
 
+static int load(union bpf_attr *attr, const char *function, const struct bpf_insn *program, unsigned int count)
+{
+	attr->insns = (__u64)program;
+	attr->insn_cnt = count;
+	attr->license = (__u64) "GPL";
+	attr->attach_btf_id = number_of(function);
+	return bpf(BPF_PROG_LOAD, attr);
+}
+
+/* For as long as the process is there. */
+static bool attached(int program)
+{
+	union bpf_attr attr = { .raw_tracepoint.prog_fd = program };
+
+	return program >= 0 && bpf(BPF_RAW_TRACEPOINT_OPEN, &attr) >= 0;
+}
+
 int attach(const char *where, const char *function)
 {
 	static const struct bpf_insn nothing[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	union bpf_attr load = {
+	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_TRACING,
 		.expected_attach_type = strcmp(where, "fexit") ? BPF_TRACE_FENTRY : BPF_TRACE_FEXIT,
-		.insns = (__u64)nothing,
-		.insn_cnt = sizeof(nothing) / sizeof(nothing[0]),
-		.license = (__u64) "GPL",
-		.attach_btf_id = number_of(function),
 	};
 	union bpf_attr count = { .enable_stats = { .type = BPF_STATS_RUN_TIME } };
-	union bpf_attr open_ = {};
+	int program = load(&attr, function, nothing, 2), signal;
 	sigset_t asked;
-	int signal;
 
 	sigemptyset(&asked);
 	sigaddset(&asked, SIGUSR1);
 	sigaddset(&asked, SIGTERM);
 	sigprocmask(SIG_BLOCK, &asked, NULL);
-	open_.raw_tracepoint.prog_fd = bpf(BPF_PROG_LOAD, &load);
-	if (bpf(BPF_ENABLE_STATS, &count) < 0 || bpf(BPF_RAW_TRACEPOINT_OPEN, &open_) < 0) {
+	if (bpf(BPF_ENABLE_STATS, &count) < 0 || !attached(program)) {
 		perror(function);
 		return 1;
 	}
 	do {
-		printf("ran %llu\n", runs(open_.raw_tracepoint.prog_fd));
+		printf("ran %llu\n", runs(program));
 		fflush(stdout);
 	} while (!sigwait(&asked, &signal) && signal == SIGUSR1);
 	return 0;
+}
+
+int trampoline(void)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	int map = open("/proc/agree/map", O_RDWR);
+	char *there = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+	/* For all others there is nothing at this address, and no harm done. */
+	__u64 waits = (__u64)there + page;
+	const struct bpf_insn reads[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10 },
+		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = -8 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 8 },
+		{ .code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = BPF_REG_3, .imm = (__s32)waits },
+		{ .imm = (__s32)(waits >> 32) },
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_copy_from_user },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_LSM,
+		.expected_attach_type = BPF_LSM_MAC,
+		.prog_flags = BPF_F_SLEEPABLE,
+	};
+
+	if (there == MAP_FAILED || !attached(load(&attr, HOOK, reads, sizeof(reads) / sizeof(reads[0])))) {
+		perror(HOOK);
+		return 1;
+	}
+	return flock(map, LOCK_SH) ? 1 : 0;
 }

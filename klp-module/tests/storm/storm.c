@@ -4,7 +4,7 @@
  * reads all that klp_rs shows in sysfs meanwhile; or in the ways named only, each as often as it is named. Ends early when it
  * gets SIGTERM. Static, for an initramfs. Says nothing about versions: /proc/agree/count does.
  *
- * storm watch FILE: see watch(). storm attach fentry|fexit FUNCTION: see program.c. storm crowd COUNT: see crowd().
+ * storm watch FILE: see watch(). storm attach fentry|fexit FUNCTION, storm trampoline: see program.c. storm crowd COUNT: see crowd().
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -182,6 +182,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], "watch"))
 		return watch(argv[2]);
+	if (argc == 2 && !strcmp(argv[1], "trampoline"))
+		return trampoline();
 	if (argc == 4 && !strcmp(argv[1], "attach"))
 		return attach(argv[2], argv[3]);
 	if (argc == 3 && !strcmp(argv[1], "crowd"))

@@ -21,5 +21,6 @@ int watch(const char *path);
 
 /* program.c */
 int attach(const char *where, const char *function);
+int trampoline(void);
 
 #endif
