@@ -40,14 +40,17 @@ check "hold unloads" unload hold
 load hold
 usleep 200000
 check "it lasts again" is $K/hold/transition 1
+echo mono >$tracing/trace_clock
+echo "common_pid == $reader" >$tracing/events/raw_syscalls/sys_exit/filter
+for event in raw_syscalls/sys_exit klp_rs; do echo 1 >$tracing/events/$event/enable; done
 storm watch $K/hold/transition >"$T/watched" &
 watcher=$!
 until_ "somebody polls transition" 50 grep -q "was 1" "$T/watched"
-begun=$(now)
 write 1 /proc/agree/gate
-while is $K/hold/transition 1 && [ $(($(now) - begun)) -lt 5000 ]; do usleep 1000; done
-echo "     complete $(($(now) - begun)) ms after the last task left"
-check "it is complete when the task has left" is $K/hold/transition 0
+until_ "it is complete when the task has left" 50 is $K/hold/transition 0
+for event in raw_syscalls/sys_exit klp_rs; do echo 0 >$tracing/events/$event/enable; done
+awk '/ sys_exit: / && !left { left = $4 } /klp_rs_transition: hold completed/ && left {
+         printf "     complete %.1f ms after the last task left the function\n", ($4 - left) * 1000 }' $tracing/trace
 check "who polled was told" wait $watcher
 check "  of the end" grep -qx "told 0" "$T/watched"
 check "patching is complete" is /sys/module/hold/parameters/complete 1

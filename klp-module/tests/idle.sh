@@ -7,7 +7,6 @@
 # and nothing else does it: then some transition takes many looks that find idle tasks and nobody else.
 
 core=${1:-klp_rs}
-tracing=/sys/kernel/tracing
 few=8
 
 load "$core"

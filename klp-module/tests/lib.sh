@@ -60,7 +60,8 @@ write() { { echo "$1" >"$2"; } 2>"$T/out"; }
 refused() { ! env echo "$1" 2>"$T/out" >"$2" && grep -q "$3" "$T/out"; }
 # Within three seconds.
 unload() { i=0; while ! rmmod $1 2>/dev/null && [ $i -lt 30 ]; do usleep 100000; i=$((i + 1)); done; [ $i -lt 30 ]; }
-traced=/sys/kernel/tracing/enabled_functions
+tracing=/sys/kernel/tracing
+traced=$tracing/enabled_functions
 # ftrace has nothing of the function any more.
 free() { [ -r $traced ] && ! grep -q "^$1 " $traced; }
 # Disabled, gone and unloaded.

@@ -8,7 +8,6 @@
 
 core=${1:-klp_rs}
 off=/sys/module/klp_rs/parameters
-tracing=/sys/kernel/tracing
 cpu=/sys/devices/system/cpu/cpu1/online
 patch=ways_patch
 

@@ -100,6 +100,11 @@ pub(super) const NIGHTLY: &[Scenario] = &[
     })
     .within_secs(720),
     Scenario::anchor(
+        "klp_rs: a patch that comes and goes two hundred times leaves nothing behind",
+        |guest| script(guest, &["cycles", "200"]),
+    )
+    .within_secs(900),
+    Scenario::anchor(
         "klp_rs: whatever memory it does not get, once or from then on, it undoes what it did, or does it later",
         |guest| script(guest, &["memory", "both"]),
     )
