@@ -21,7 +21,7 @@ help:
 	@echo "make demo                      see a stuck transition found, explained, nudged and finished (in a VM)"
 	@echo "make shell                     a console in that VM, with livepatchd running and sample patches in /root"
 	@echo "make test                      every check: style, lints, unit tests, scenarios on stock kernels in VMs"
-	@echo "make nightly                   what takes too long for every test run: ten minutes of storm, klp_rs on 7.3"
+	@echo "make nightly                   what takes too long for every test run: ten minutes of storm, every lack of memory, klp_rs on 7.3"
 	@echo "make miri                      klp_rs' unit tests under Miri (needs nightly Rust with miri; not part of make test)"
 	@echo "make bench                     the figures of README.md, measured side by side, in VMs of 2, 4 and 1 processors"
 	@echo "make build                     target/release/livepatchd and livepatchctl"
